@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::limits::MESSAGE_BYTES;
@@ -66,9 +66,14 @@ impl DecodeError {
 struct ClientEnvelope<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     to: Option<PeerId>,
+}
+
+/// A member that is there, `null` included: to the server `null` is a signal like any other.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -113,7 +118,7 @@ fn join(data: &RawValue) -> Result<Join, DecodeError> {
 struct ServerEnvelope<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     code: Option<Cow<'a, str>>,
@@ -131,7 +136,7 @@ struct RoomEnvelope<'a> {
 struct RoomData<'a> {
     peer: PeerId,
     role: Option<Role>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     signal: Option<&'a RawValue>,
 }
 
@@ -278,7 +283,6 @@ fn room(kind: &'static str, data: impl Serialize, payload: usize) -> Bytes {
 /// `payload` sizes the buffer so that a relayed signal is written without growing it.
 fn json(value: &impl Serialize, payload: usize) -> Bytes {
     let mut buffer = Vec::with_capacity(payload + RELAY_ENVELOPE_BYTES);
-    #[expect(clippy::expect_used, reason = "these types have string keys and no failing serializer")]
     serde_json::to_writer(&mut buffer, value).expect("a message serializes");
     Bytes::from(buffer)
 }

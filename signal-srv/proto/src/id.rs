@@ -38,7 +38,6 @@ impl PeerId {
     ///
     /// # Panics
     /// If the operating system has no random source: nothing safe can go on without one.
-    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "documented above")]
     pub fn random() -> Self {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits).expect("the operating system gives random bits");
@@ -56,7 +55,6 @@ impl RoomId {
     ///
     /// # Panics
     /// If the operating system has no random source: nothing safe can go on without one.
-    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "documented above")]
     pub fn random() -> Self {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits).expect("the operating system gives random bits");

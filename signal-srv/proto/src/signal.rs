@@ -140,7 +140,6 @@ impl Signal {
             }
             Self::Bye(reason) => Out::Bye { kind: "bye", reason: *reason },
         };
-        #[expect(clippy::expect_used, reason = "strings and numbers, no failing serializer")]
         serde_json::value::to_raw_value(&out).expect("a signal serializes")
     }
 

@@ -1,5 +1,7 @@
 //! What is not a message is refused with the right code, and nothing that arrives makes the decoder panic.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use signal_proto::*;
 

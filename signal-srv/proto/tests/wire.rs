@@ -1,5 +1,7 @@
 //! The contract: every message of docs/protocol.md as it travels. A changed snapshot is a changed protocol.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use signal_proto::*;
 
 fn peer(last: u8) -> PeerId {
