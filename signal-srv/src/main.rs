@@ -1,1 +1,99 @@
-fn main() {}
+//! Arguments, configuration, log, signals, exit code.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use signal_srv::config::Flags;
+use signal_srv::{Config, Server, ServerError, TlsError, logging};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+/// Arguments or configuration are wrong: for the operator to correct, no restart helps.
+const MISCONFIGURED: u8 = 2;
+/// Anything else.
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let config = match Config::load(&flags, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into(), MISCONFIGURED),
+    };
+    if flags.print_config {
+        print!("{}", config.to_toml());
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = logging::init(&config.log) {
+        return fail(&error.into(), MISCONFIGURED);
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let misconfigured = matches!(
+                error.downcast_ref(),
+                Some(ServerError::Tls(TlsError::Read { .. } | TlsError::Pem { .. } | TlsError::Unusable { .. }))
+            );
+            fail(&error, if misconfigured { MISCONFIGURED } else { FAILED })
+        }
+    }
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("signal-srv: {error:#}");
+    ExitCode::from(code)
+}
+
+#[tokio::main]
+async fn run(config: Config) -> anyhow::Result<()> {
+    raise_file_limit(config.limits.connections);
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let server = Server::spawn(config).await?;
+    let name = signals.next().await;
+    info!(signal = name, "stopping");
+    server.shutdown();
+    tokio::select! {
+        joined = server.join() => joined?,
+        name = signals.next() => {
+            warn!(signal = name, "stopped at once");
+            std::process::exit(i32::from(FAILED));
+        }
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Every connection is a file descriptor, and the limit that a process starts with is often 1024.
+fn raise_file_limit(connections: usize) {
+    const OTHER_FILES: u64 = 64;
+    let wanted = connections as u64 + OTHER_FILES;
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let limit = wanted.min(hard);
+        if soft < limit { setrlimit(Resource::RLIMIT_NOFILE, limit, hard).map(|()| limit) } else { Ok(soft) }
+    });
+    match raised {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => warn!(limit, wanted, "the limit of open files is low; raise it (systemd: LimitNOFILE=)"),
+        Err(error) => warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// SIGTERM and SIGINT, from the start on: one that comes early is not lost.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

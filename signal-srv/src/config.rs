@@ -1,0 +1,386 @@
+//! File, environment and flags → values that are valid already.
+//!
+//! Precedence: flags, then `SIGNAL_SRV_<KEY>` in the environment, then the file, then the defaults.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use signal_proto::IceServer;
+use signal_proto::limits::ROLE_VIEWERS_DEFAULT;
+
+use crate::Limits;
+
+/// What the environment's keys begin with.
+const PREFIX: &str = "SIGNAL_SRV_";
+
+const DEFAULT_PORT: u16 = 8192;
+
+/// More viewers than one room can reasonably have: one camera's uplink serves far fewer.
+const MOST_VIEWERS: usize = 1000;
+
+/// What a server does, decided.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 lets the operating system choose.
+    pub listen: SocketAddr,
+    /// How to encrypt.
+    pub tls: Tls,
+    /// Whether a proxy in front does TLS.
+    pub behind_proxy: bool,
+    /// Most viewers in a role room.
+    pub max_viewers: usize,
+    /// STUN and TURN servers for the clients of role rooms.
+    pub ice_servers: Vec<IceServer>,
+    /// Level or filter of the log.
+    pub log: String,
+    /// Time-outs and sizes; not configurable from outside.
+    pub limits: Limits,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// Made by the server and kept.
+    SelfSigned {
+        /// Where `cert.pem` and `key.pem` are kept.
+        state_dir: PathBuf,
+    },
+    /// Brought by the operator.
+    Files {
+        /// The chain, PEM.
+        cert: PathBuf,
+        /// The private key, PEM.
+        key: PathBuf,
+    },
+    /// Plain HTTP.
+    Off,
+}
+
+impl Default for Config {
+    /// A server for this machine alone: plain HTTP on loopback, on a port that is free.
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls: Tls::Off,
+            behind_proxy: false,
+            max_viewers: ROLE_VIEWERS_DEFAULT,
+            ice_servers: Vec::new(),
+            log: "info".into(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The command line.
+#[derive(Debug, Default, Parser)]
+#[command(
+    name = "signal-srv",
+    version,
+    about = "Roomcam's signaling server: brings cameras and viewers together, and serves the viewer page.",
+    after_help = "Every option but --config and --print-config is also a key of the configuration file (TOML, '_' for \
+                  '-') and an environment variable (SIGNAL_SRV_LISTEN, …). Flags come before the environment, the \
+                  environment before the file. Two more keys: max_viewers, ice_servers."
+)]
+pub struct Flags {
+    /// Address and port to listen on [default: 0.0.0.0:8192]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where the certificate comes from; 'off' only on loopback or with --behind-proxy [default: self-signed]
+    #[arg(long, value_name = "MODE")]
+    tls: Option<TlsMode>,
+    /// Certificate chain, PEM, for --tls files
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Private key, PEM, for --tls files
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Where the self-signed certificate is kept [default: $STATE_DIRECTORY, $XDG_STATE_HOME/signal-srv or
+    /// ~/.local/state/signal-srv]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// A proxy in front does TLS
+    #[arg(long)]
+    behind_proxy: bool,
+    /// Level (error, warn, info, debug, trace) or filter of the log [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the configuration that is in effect, as TOML, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum TlsMode {
+    SelfSigned,
+    Files,
+    Off,
+}
+
+/// The keys, from one source or merged, and as they are printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<TlsMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cert: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind_proxy: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_viewers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ice_servers: Option<Vec<IceServer>>,
+}
+
+/// How the value of an environment variable is read.
+#[derive(Clone, Copy)]
+enum Form {
+    /// As it is.
+    Text,
+    /// As a TOML value.
+    Toml,
+}
+
+const KEYS: [(&str, Form); 9] = [
+    ("listen", Form::Text),
+    ("tls", Form::Text),
+    ("cert", Form::Text),
+    ("key", Form::Text),
+    ("state_dir", Form::Text),
+    ("behind_proxy", Form::Toml),
+    ("max_viewers", Form::Toml),
+    ("log", Form::Text),
+    ("ice_servers", Form::Toml),
+];
+
+/// Why there is no valid configuration. Always the operator's to correct.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The file is not TOML, or has a key or value that it must not have.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, key.
+        source: Box<toml::de::Error>,
+    },
+    /// A value in the environment is wrong.
+    #[error("the environment variable {variable} is wrong: {reason}")]
+    Environment {
+        /// Its name.
+        variable: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// `tls = "off"` where everybody could listen in.
+    #[error(
+        "--tls off is for loopback only, and {0} is not: without TLS everybody on the way reads room codes. Use --tls \
+         self-signed or --tls files, listen on 127.0.0.1, or say --behind-proxy if a proxy in front does TLS"
+    )]
+    PlainText(SocketAddr),
+    /// `tls = "files"` without the files.
+    #[error("--tls files needs --cert FILE and --key FILE; {0} is missing")]
+    FileMissing(&'static str),
+    /// Files without `tls = "files"`.
+    #[error("--cert and --key are used with --tls files only; add it, or leave them out")]
+    FilesUnused,
+    /// Nowhere to keep the certificate.
+    #[error("there is no directory for the self-signed certificate: $HOME is not set; name one with --state-dir")]
+    NoStateDir,
+    /// `max_viewers` out of range.
+    #[error("max_viewers is {0}; it can be 1 to {MOST_VIEWERS}")]
+    MaxViewers(usize),
+    /// An entry of `ice_servers` that browsers would refuse.
+    #[error("ice_servers, entry {entry}: {reason}")]
+    IceServer {
+        /// Which, from 1.
+        entry: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads what flags, environment and file say.
+    ///
+    /// # Errors
+    /// If any of it is wrong; the text says where and what to do.
+    pub fn load(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = environment
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .collect();
+        let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+        let path = flags.config.clone().or_else(|| variable("SIGNAL_SRV_CONFIG").map(PathBuf::from));
+        let file = path.as_deref().map(from_file).transpose()?.unwrap_or_default();
+        let keys = from_flags(flags).or(from_environment(variable)?).or(file);
+        keys.decide(|| default_state_dir(variable))
+    }
+
+    /// The configuration as a file would say it, credentials left out.
+    pub fn to_toml(&self) -> String {
+        let (tls, cert, key, state_dir) = match &self.tls {
+            Tls::SelfSigned { state_dir } => (TlsMode::SelfSigned, None, None, Some(state_dir.clone())),
+            Tls::Files { cert, key } => (TlsMode::Files, Some(cert.clone()), Some(key.clone()), None),
+            Tls::Off => (TlsMode::Off, None, None, None),
+        };
+        let redacted = |server: &IceServer| IceServer {
+            credential: server.credential.as_ref().map(|_| "redacted".to_owned()),
+            ..server.clone()
+        };
+        let keys = Keys {
+            listen: Some(self.listen),
+            tls: Some(tls),
+            cert,
+            key,
+            state_dir,
+            behind_proxy: Some(self.behind_proxy),
+            max_viewers: Some(self.max_viewers),
+            log: Some(self.log.clone()),
+            ice_servers: Some(self.ice_servers.iter().map(redacted).collect()),
+        };
+        // Only a path that is not UTF-8 cannot be written as TOML.
+        toml::to_string(&keys).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
+    }
+}
+
+impl Keys {
+    /// These keys, and those of `other` that these lack.
+    fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            tls: self.tls.or(other.tls),
+            cert: self.cert.or(other.cert),
+            key: self.key.or(other.key),
+            state_dir: self.state_dir.or(other.state_dir),
+            behind_proxy: self.behind_proxy.or(other.behind_proxy),
+            max_viewers: self.max_viewers.or(other.max_viewers),
+            log: self.log.or(other.log),
+            ice_servers: self.ice_servers.or(other.ice_servers),
+        }
+    }
+
+    /// Fills in the defaults and checks what depends on more than one key.
+    fn decide(self, default_state_dir: impl FnOnce() -> Option<PathBuf>) -> Result<Config, ConfigError> {
+        let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into());
+        let behind_proxy = self.behind_proxy.unwrap_or(false);
+        if self.tls.is_none() && (self.cert.is_some() || self.key.is_some()) {
+            return Err(ConfigError::FilesUnused);
+        }
+        let tls = match self.tls.unwrap_or(TlsMode::SelfSigned) {
+            TlsMode::SelfSigned => {
+                Tls::SelfSigned { state_dir: self.state_dir.or_else(default_state_dir).ok_or(ConfigError::NoStateDir)? }
+            }
+            TlsMode::Files => Tls::Files {
+                cert: self.cert.ok_or(ConfigError::FileMissing("--cert"))?,
+                key: self.key.ok_or(ConfigError::FileMissing("--key"))?,
+            },
+            TlsMode::Off if listen.ip().is_loopback() || behind_proxy => Tls::Off,
+            TlsMode::Off => return Err(ConfigError::PlainText(listen)),
+        };
+        let max_viewers = self.max_viewers.unwrap_or(ROLE_VIEWERS_DEFAULT);
+        if !(1..=MOST_VIEWERS).contains(&max_viewers) {
+            return Err(ConfigError::MaxViewers(max_viewers));
+        }
+        let ice_servers = self.ice_servers.unwrap_or_default();
+        for (index, server) in ice_servers.iter().enumerate() {
+            check_ice_server(server).map_err(|reason| ConfigError::IceServer { entry: index + 1, reason })?;
+        }
+        let log = self.log.unwrap_or_else(|| "info".to_owned());
+        Ok(Config { listen, tls, behind_proxy, max_viewers, ice_servers, log, limits: Limits::default() })
+    }
+}
+
+/// What W3C WebRTC §4.4.1.6 demands: a browser throws on anything else.
+fn check_ice_server(server: &IceServer) -> Result<(), &'static str> {
+    if server.urls.is_empty() {
+        return Err("urls is empty");
+    }
+    for url in &server.urls {
+        match url.split_once(':') {
+            Some(("stun" | "stuns", rest)) if !rest.is_empty() => {}
+            Some(("turn" | "turns", rest)) if !rest.is_empty() => {
+                if server.username.is_none() || server.credential.is_none() {
+                    return Err("a TURN server needs username and credential");
+                }
+            }
+            _ => return Err("a URL must begin with stun:, stuns:, turn: or turns:"),
+        }
+    }
+    Ok(())
+}
+
+fn from_flags(flags: &Flags) -> Keys {
+    Keys {
+        listen: flags.listen,
+        tls: flags.tls,
+        cert: flags.cert.clone(),
+        key: flags.key.clone(),
+        state_dir: flags.state_dir.clone(),
+        behind_proxy: flags.behind_proxy.then_some(true),
+        log: flags.log.clone(),
+        max_viewers: None,
+        ice_servers: None,
+    }
+}
+
+fn from_file(path: &Path) -> Result<Keys, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|source| ConfigError::File { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// One key at a time, so that an error can name the variable.
+fn from_environment<'a>(variable: impl Fn(&str) -> Option<&'a String>) -> Result<Keys, ConfigError> {
+    let mut keys = Keys::default();
+    for (key, form) in KEYS {
+        let name = format!("{PREFIX}{}", key.to_uppercase());
+        let Some(value) = variable(&name) else { continue };
+        let read = match form {
+            Form::Text => toml::Table::from_iter([(key.to_owned(), toml::Value::String(value.clone()))]).try_into(),
+            Form::Toml => toml::from_str(&format!("{key} = {value}")),
+        };
+        let read: Keys =
+            read.map_err(|error| ConfigError::Environment { variable: name, reason: error.message().to_owned() })?;
+        keys = keys.or(read);
+    }
+    Ok(keys)
+}
+
+/// systemd's `StateDirectory=`, else where the XDG base directory specification puts state.
+fn default_state_dir<'a>(variable: impl Fn(&str) -> Option<&'a String>) -> Option<PathBuf> {
+    let systemd = variable("STATE_DIRECTORY").and_then(|dirs| dirs.split(':').next()).map(PathBuf::from);
+    let xdg = || variable("XDG_STATE_HOME").map(|dir| Path::new(dir).join("signal-srv"));
+    let home = || variable("HOME").map(|dir| Path::new(dir).join(".local/state/signal-srv"));
+    systemd.or_else(xdg).or_else(home)
+}
+
+#[cfg(test)]
+mod tests;

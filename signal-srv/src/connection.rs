@@ -1,0 +1,279 @@
+//! One WebSocket: its socket, its place at the hub, its end.
+//!
+//! ```text
+//!   HELLO ──▶ waiting ──JOIN_OR_CREATE──▶ in a room ──▶ farewell: leave the room, ERROR,
+//!               │                             │                  close frame, drain
+//!               └── join time-out, bad input ─┴── bad input, slow reader, silence, shutdown, close
+//! ```
+//! One task owns the socket and does everything in turn, so that nothing is locked and nothing outlives
+//! it. While a message is being written nothing is read: a client that floods and does not read stalls
+//! itself alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use signal_proto::limits::MESSAGE_BYTES;
+use signal_proto::{ClientMessage, ErrorCode, Join, ServerMessage, decode_client, encode_server};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{Error as SocketError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::Limits;
+use crate::hub::{Hub, Seat};
+use crate::outbox::{self, Inbox};
+
+/// What every connection needs of the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Small buffers, for there may be thousands of connections: what tungstenite takes by default
+/// (128 KiB to read, no bound on what is written) would be most of the server's memory.
+fn socket_config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        // One relayed message, a farewell, and the pongs in between.
+        .max_write_buffer_size(MESSAGE_BYTES + 8192)
+        .max_message_size(Some(MESSAGE_BYTES))
+        .max_frame_size(Some(MESSAGE_BYTES))
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client closed it, or its TCP connection broke.
+    Left,
+    /// It broke the protocol, was not let in, or the server stops.
+    Refused(ErrorCode),
+    /// It broke RFC 6455 itself.
+    Framing,
+    /// It answers no pings.
+    Silent,
+}
+
+/// Serves one client until it or the server has had enough.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, context: &Context) {
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(socket_config())).await;
+    let (outbox, inbox) = outbox::channel(&context.limits);
+    let seat = context.hub.seat(outbox);
+    info!(peer = %seat.peer(), "client connected");
+    let mut connection = Connection { socket, inbox, context, unanswered_pings: 0, joined: false };
+    let end = match connection.run(&seat).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    };
+    // First the others hear that it has gone; its own goodbye may take a while.
+    drop(seat);
+    match end {
+        End::Left => info!("client left"),
+        End::Refused(ErrorCode::ShuttingDown) => info!("client dismissed, the server stops"),
+        End::Refused(code) => warn!(%code, "client refused"),
+        End::Framing => warn!("client broke the WebSocket protocol"),
+        End::Silent => info!("client answers no pings"),
+    }
+    connection.farewell(end).await;
+}
+
+#[derive(Debug)]
+struct Connection<'a, S> {
+    socket: WebSocketStream<S>,
+    inbox: Inbox,
+    context: &'a Context,
+    unanswered_pings: u32,
+    joined: bool,
+}
+
+/// What can happen next.
+enum Event {
+    Outgoing(Bytes),
+    Incoming(Message),
+    PingDue,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+    async fn run(&mut self, seat: &Seat) -> Result<std::convert::Infallible, End> {
+        let limits = &self.context.limits;
+        let join_deadline = sleep_until(Instant::now() + limits.join);
+        tokio::pin!(join_deadline);
+        let mut pings = interval_at(Instant::now() + limits.ping, limits.ping);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let overflowed = self.inbox.overflowed();
+        tokio::pin!(overflowed);
+
+        self.send(encode_server(&ServerMessage::Hello(seat.peer()))).await?;
+        loop {
+            // In no particular order: neither a busy room nor a busy client starves the other side.
+            let event = tokio::select! {
+                () = self.context.shutdown.cancelled() => return Err(End::Refused(ErrorCode::ShuttingDown)),
+                () = &mut overflowed => return Err(End::Refused(ErrorCode::SlowReader)),
+                () = &mut join_deadline, if !self.joined => return Err(End::Refused(ErrorCode::JoinTimeout)),
+                _ = pings.tick() => Event::PingDue,
+                Some(message) = self.inbox.next() => Event::Outgoing(message),
+                incoming = self.socket.next() => Event::Incoming(read(incoming)?),
+            };
+            match event {
+                Event::Outgoing(message) => self.send(message).await?,
+                Event::PingDue => self.ping().await?,
+                Event::Incoming(message) => {
+                    self.unanswered_pings = 0;
+                    self.receive(seat, message).await?;
+                }
+            }
+        }
+    }
+
+    async fn receive(&mut self, seat: &Seat, message: Message) -> Result<(), End> {
+        let bytes = match message {
+            Message::Binary(bytes) => bytes,
+            Message::Text(_) => return Err(End::Refused(ErrorCode::TextMessage)),
+            // Pongs and the answer to a close frame are tungstenite's business, on the next read.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => return Ok(()),
+        };
+        // Why exactly a message is malformed stays unsaid: the reason may quote what must not be logged.
+        match decode_client(&bytes).map_err(|error| End::Refused(error.code()))? {
+            ClientMessage::JoinOrCreate(join) => {
+                debug!("JOIN_OR_CREATE");
+                seat.join(join).map_err(End::Refused)?;
+                self.joined = true;
+                info!(kind = kind(join), "client joined");
+            }
+            ClientMessage::Signal { to, signal } => {
+                debug!(bytes = signal.get().len(), "SIGNAL");
+                seat.signal(to, signal).map_err(End::Refused)?;
+                // A burst that arrived at once is handed on piece by piece: the addressee, which may wait
+                // for this very thread, gets to empty its outbox in between.
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.unanswered_pings >= self.context.limits.missed_pings {
+            return Err(End::Silent);
+        }
+        self.unanswered_pings += 1;
+        self.write(Message::Ping(Bytes::new())).await
+    }
+
+    async fn send(&mut self, message: Bytes) -> Result<(), End> {
+        self.write(Message::Binary(message)).await
+    }
+
+    /// Writes a message, for as long as the client may take to read it and nothing else ends the connection.
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        tokio::select! {
+            biased;
+            written = timeout(self.context.limits.write, self.socket.send(message)) => match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(End::Left),
+                Err(_) => Err(End::Refused(ErrorCode::SlowReader)),
+            },
+            () = self.inbox.overflowed() => Err(End::Refused(ErrorCode::SlowReader)),
+            () = self.context.shutdown.cancelled() => Err(End::Refused(ErrorCode::ShuttingDown)),
+        }
+    }
+
+    /// Says why, closes, and reads on for a moment: a socket closed with unread data in it is reset, and
+    /// the reset would overtake the reason.
+    async fn farewell(mut self, end: End) {
+        let goodbye = async {
+            if let Some(code) = end.error() {
+                let error = ServerMessage::Error { code, text: code.text().to_owned() };
+                self.socket.send(Message::Binary(encode_server(&error))).await?;
+            }
+            if let Some(frame) = end.close_frame() {
+                self.socket.send(Message::Close(Some(frame))).await?;
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+            let stream = self.socket.get_mut();
+            stream.shutdown().await?;
+            let mut discarded = [0; 2048];
+            while stream.read(&mut discarded).await? > 0 {}
+            Ok::<(), SocketError>(())
+        };
+        // If it fails, the client has gone before the goodbye, which is fine too.
+        let _ = timeout(self.context.limits.farewell, goodbye).await;
+    }
+}
+
+/// What the socket gave, or why it gives no more.
+fn read(incoming: Option<Result<Message, SocketError>>) -> Result<Message, End> {
+    match incoming {
+        None => Err(End::Left),
+        Some(Ok(message)) => Ok(message),
+        Some(Err(SocketError::Capacity(_))) => Err(End::Refused(ErrorCode::MessageTooLarge)),
+        // Only text messages have to be UTF-8.
+        Some(Err(SocketError::Utf8(_))) => Err(End::Refused(ErrorCode::TextMessage)),
+        Some(Err(SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Err(End::Left),
+        Some(Err(SocketError::Protocol(_))) => Err(End::Framing),
+        Some(Err(_)) => Err(End::Left),
+    }
+}
+
+fn kind(join: Join) -> &'static str {
+    match join {
+        Join::Pair { .. } => "pair",
+        Join::Role { role: signal_proto::Role::Camera, .. } => "camera",
+        Join::Role { role: signal_proto::Role::Viewer, .. } => "viewer",
+    }
+}
+
+impl End {
+    fn error(self) -> Option<ErrorCode> {
+        match self {
+            Self::Left | Self::Silent => None,
+            Self::Refused(code) => Some(code),
+            Self::Framing => Some(ErrorCode::BadMessage),
+        }
+    }
+
+    /// RFC 6455 §7.4.1; the reason repeats the code for those who look at a browser's close event.
+    fn close_frame(self) -> Option<CloseFrame> {
+        let (code, reason) = match self {
+            Self::Left => return None,
+            Self::Silent => (CloseCode::Policy, "no answer to pings"),
+            Self::Framing => (CloseCode::Protocol, "RFC 6455 violated"),
+            Self::Refused(code) => {
+                let number = match code {
+                    ErrorCode::TextMessage => CloseCode::Unsupported,
+                    ErrorCode::MessageTooLarge => CloseCode::Size,
+                    ErrorCode::ShuttingDown => CloseCode::Away,
+                    _ => CloseCode::Policy,
+                };
+                (number, code.as_str())
+            }
+        };
+        Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_its_close_code() {
+        for code in ErrorCode::all() {
+            let frame = End::Refused(code).close_frame().unwrap();
+            let expected = match code.as_str() {
+                "TEXT_MESSAGE" => 1003,
+                "MESSAGE_TOO_LARGE" => 1009,
+                "SHUTTING_DOWN" => 1001,
+                _ => 1008,
+            };
+            assert_eq!((u16::from(frame.code), frame.reason.as_str()), (expected, code.as_str()));
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Rooms and outboxes behind one lock: the only state that connections share.
+//!
+//! The lock is held for a few map operations and `try_send`s, never across an await. What goes to
+//! several clients is encoded once. Order is kept where it matters: a client's `JOINED` enters its
+//! outbox under the same lock as everything that others send it afterwards.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use signal_proto::{
+    ErrorCode, IceServer, Join, Joined, PeerId, RawValue, Role, RoomEvent, ServerMessage, encode_server,
+};
+
+use crate::outbox::Outbox;
+use crate::room::{Admitted, Rooms};
+
+/// What happened since the server started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Clients let into a room.
+    pub joins: u64,
+    /// Clients that left their room, in whatever way.
+    pub leaves: u64,
+    /// Signals to somebody who was not there.
+    pub dropped_signals: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    ice_servers: Vec<IceServer>,
+    joins: AtomicU64,
+    leaves: AtomicU64,
+    dropped_signals: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    rooms: Rooms,
+    /// The outbox of every client that is in a room.
+    outboxes: HashMap<PeerId, Outbox>,
+}
+
+/// A client's place at the hub. Dropping it is the one way to leave, so every join has one leave.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    hub: Arc<Hub>,
+    peer: PeerId,
+    outbox: Outbox,
+}
+
+impl Hub {
+    pub(crate) fn new(max_viewers: usize, ice_servers: Vec<IceServer>) -> Self {
+        Self {
+            state: Mutex::new(State { rooms: Rooms::new(max_viewers), outboxes: HashMap::new() }),
+            ice_servers,
+            joins: AtomicU64::new(0),
+            leaves: AtomicU64::new(0),
+            dropped_signals: AtomicU64::new(0),
+        }
+    }
+
+    /// A place for a new client, under a fresh id, in no room yet.
+    pub(crate) fn seat(self: &Arc<Self>, outbox: Outbox) -> Seat {
+        Seat { hub: Arc::clone(self), peer: PeerId::random(), outbox }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            joins: self.joins.load(Ordering::Relaxed),
+            leaves: self.leaves.load(Ordering::Relaxed),
+            dropped_signals: self.dropped_signals.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A panic elsewhere must not end every session: the maps are consistent between operations.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    pub(crate) fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Enters a room: `JOINED` to this client, `ROOM/JOIN` to those who may hear of it.
+    pub(crate) fn join(&self, join: Join) -> Result<(), ErrorCode> {
+        let role = role_of(join);
+        let event = encode_server(&ServerMessage::Room(RoomEvent::Join { peer: self.peer, role }));
+        let mut state = self.hub.lock();
+        let Admitted { present, hearers } = state.rooms.join(self.peer, join)?;
+        let joined = present.map(|peers| Joined { peers, ice_servers: self.hub.ice_servers.clone() });
+        self.outbox.push(encode_server(&ServerMessage::Joined(joined)));
+        state.outboxes.insert(self.peer, self.outbox.clone());
+        state.tell(&hearers, &event);
+        self.hub.joins.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Relays a signal, byte for byte.
+    pub(crate) fn signal(&self, to: Option<PeerId>, signal: &RawValue) -> Result<(), ErrorCode> {
+        let event = encode_server(&ServerMessage::Room(RoomEvent::Signal { peer: self.peer, signal }));
+        let state = self.hub.lock();
+        match state.rooms.addressee(self.peer, to)? {
+            Some(addressee) => state.tell(&[addressee], &event),
+            None => {
+                self.hub.dropped_signals.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        let Some(hearers) = state.rooms.leave(self.peer) else { return };
+        state.outboxes.remove(&self.peer);
+        let event = encode_server(&ServerMessage::Room(RoomEvent::Leave { peer: self.peer }));
+        state.tell(&hearers, &event);
+        self.hub.leaves.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    fn tell(&self, hearers: &[PeerId], message: &Bytes) {
+        for outbox in hearers.iter().filter_map(|hearer| self.outboxes.get(hearer)) {
+            outbox.push(message.clone());
+        }
+    }
+}
+
+fn role_of(join: Join) -> Option<Role> {
+    match join {
+        Join::Pair { .. } => None,
+        Join::Role { role, .. } => Some(role),
+    }
+}

@@ -1,0 +1,118 @@
+//! What waits for one client: bounded in messages and in bytes, and never waited for.
+//!
+//! Whoever pushes does not block and does not fail. If the client reads too slowly, its own
+//! connection learns that from [`Inbox::overflowed`] and ends; nobody else notices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::Limits;
+
+/// The end that the hub pushes into.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbox {
+    sender: mpsc::Sender<Bytes>,
+    gauge: Arc<Gauge>,
+}
+
+/// The end that the connection reads.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    receiver: mpsc::Receiver<Bytes>,
+    gauge: Arc<Gauge>,
+}
+
+#[derive(Debug)]
+struct Gauge {
+    waiting_bytes: AtomicUsize,
+    max_bytes: usize,
+    overflow: CancellationToken,
+}
+
+pub(crate) fn channel(limits: &Limits) -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::channel(limits.outbox_messages);
+    let gauge = Arc::new(Gauge {
+        waiting_bytes: AtomicUsize::new(0),
+        max_bytes: limits.outbox_bytes,
+        overflow: CancellationToken::new(),
+    });
+    (Outbox { sender, gauge: Arc::clone(&gauge) }, Inbox { receiver, gauge })
+}
+
+impl Outbox {
+    /// Queues a message, or ends the connection that has let too many wait.
+    pub(crate) fn push(&self, message: Bytes) {
+        let length = message.len();
+        let waiting = self.gauge.waiting_bytes.fetch_add(length, Ordering::Relaxed);
+        if waiting > 0 && waiting + length > self.gauge.max_bytes {
+            self.gauge.overflow.cancel();
+            return;
+        }
+        match self.sender.try_send(message) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => self.gauge.overflow.cancel(),
+            // The connection is ending; its leave follows.
+            Err(mpsc::error::TrySendError::Closed(_)) => {}
+        }
+    }
+}
+
+impl Inbox {
+    /// The next message. `None` once the hub has let go of the client.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        let message = self.receiver.recv().await?;
+        self.gauge.waiting_bytes.fetch_sub(message.len(), Ordering::Relaxed);
+        Some(message)
+    }
+
+    /// Returns once something did not fit.
+    pub(crate) fn overflowed(&self) -> impl Future<Output = ()> + 'static {
+        self.gauge.overflow.clone().cancelled_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn limits(messages: usize, bytes: usize) -> Limits {
+        Limits { outbox_messages: messages, outbox_bytes: bytes, ..Limits::default() }
+    }
+
+    #[test]
+    fn one_message_too_many_overflows() {
+        let (outbox, mut inbox) = channel(&limits(2, 100));
+        outbox.push(Bytes::from_static(b"1"));
+        outbox.push(Bytes::from_static(b"2"));
+        assert!(inbox.overflowed().now_or_never().is_none());
+        outbox.push(Bytes::from_static(b"3"));
+        assert!(inbox.overflowed().now_or_never().is_some());
+        assert_eq!(inbox.next().now_or_never().flatten().as_deref(), Some(b"1".as_slice()));
+    }
+
+    #[test]
+    fn one_byte_too_many_overflows() {
+        let (outbox, inbox) = channel(&limits(10, 4));
+        outbox.push(Bytes::from_static(b"12"));
+        outbox.push(Bytes::from_static(b"34"));
+        assert!(inbox.overflowed().now_or_never().is_none());
+        outbox.push(Bytes::from_static(b"5"));
+        assert!(inbox.overflowed().now_or_never().is_some());
+    }
+
+    #[test]
+    fn what_was_read_no_longer_counts_and_a_single_large_message_fits() {
+        let (outbox, mut inbox) = channel(&limits(1, 4));
+        for _ in 0..10 {
+            outbox.push(Bytes::from_static(b"longer than the limit"));
+            assert!(inbox.next().now_or_never().flatten().is_some());
+        }
+        assert!(inbox.overflowed().now_or_never().is_none());
+    }
+}

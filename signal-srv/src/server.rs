@@ -1,0 +1,262 @@
+//! Bind, accept, limit, stop.
+//!
+//! ```text
+//! Server ── accept task ── one task per TCP connection: TLS handshake ▶ HTTP ▶ WebSocket
+//! ```
+//! No task outlives the server: all are tracked, all hear of the shutdown, each ends by itself within
+//! the time-outs of [`Limits`], and [`Server::join`] waits for them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use crate::connection::{self, Context};
+use crate::hub::{Hub, Stats};
+use crate::tls::{self, TlsError};
+use crate::{Config, Tls, http};
+
+/// Connections that the kernel holds until they are accepted: a reconnect storm of thousands of cameras
+/// must not be turned away to try again in three seconds. The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// Longest pause after a failed accept.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// All connections end within this time after a shutdown begins.
+const STOP: Duration = Duration::from_secs(5);
+
+/// Why a server cannot start, or does not stop in order.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is taken.
+    #[error(
+        "{0} is in use: another program (another signal-srv?) listens there; stop it, or choose another address with \
+         --listen"
+    )]
+    AddressInUse(SocketAddr),
+    /// The address cannot be listened on for another reason.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// No certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A connection went on after it was told to end.
+    #[error("{0} connections did not end in time")]
+    Stop(usize),
+}
+
+/// A running server. Dropping it begins the shutdown; [`Server::join`] waits for its end.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    secure: bool,
+    certificate: Option<PathBuf>,
+    hub: Arc<Hub>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Loads the certificate, binds, and serves from now on.
+    ///
+    /// # Errors
+    /// If there is no usable certificate or the address cannot be listened on.
+    pub async fn spawn(config: Config) -> Result<Self, ServerError> {
+        let tls = tls::load(&config.tls)?;
+        let listener = listen(config.listen)?;
+        let listen_error = |source| ServerError::Listen { address: config.listen, source };
+        let address = listener.local_addr().map_err(listen_error)?;
+
+        let hub = Arc::new(Hub::new(config.max_viewers, config.ice_servers));
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let (acceptor, certificate) = tls.map_or((None, None), |tls| (Some(tls.acceptor), Some(tls.certificate)));
+        let secure = acceptor.is_some();
+        let listening = Listening {
+            listener,
+            acceptor,
+            router: http::router(matches!(config.tls, Tls::Files { .. })),
+            admission: Arc::new(Semaphore::new(config.limits.connections)),
+            context: Context { hub: Arc::clone(&hub), limits: Arc::new(config.limits), shutdown: shutdown.clone() },
+            tasks: tasks.clone(),
+        };
+        let accepting = tasks.spawn(listening.run());
+        let server = Self { address, secure, certificate, hub, shutdown, tasks, accepting };
+        // The line that programs wait for.
+        match server.certificate() {
+            Some(certificate) => info!(url = %server.url(), certificate = %certificate.display(), "listening"),
+            None => info!(url = %server.url(), "listening"),
+        }
+        Ok(server)
+    }
+
+    /// Where it listens; with port 0 asked for, the port that the operating system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The page's address, and with `ws` for `http` the WebSocket's.
+    pub fn url(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The certificate's file, unless TLS is off.
+    pub fn certificate(&self) -> Option<&Path> {
+        self.certificate.as_deref()
+    }
+
+    /// What happened in the rooms so far.
+    pub fn stats(&self) -> Stats {
+        self.hub.stats()
+    }
+
+    /// Begins the end: no more connections, and every client is told.
+    pub fn shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until a [`shutdown`](Self::shutdown) is through.
+    ///
+    /// # Errors
+    /// If connections are left 5 s after it began.
+    ///
+    /// # Panics
+    /// If the accept task has panicked: then nobody would ever be let in again.
+    pub async fn join(mut self) -> Result<(), ServerError> {
+        if let Err(error) = (&mut self.accepting).await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+        self.tasks.close();
+        match timeout(STOP, self.tasks.wait()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ServerError::Stop(self.tasks.len())),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart does not wait for the last connections' TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServerError::AddressInUse(address),
+        _ => ServerError::Listen { address, source },
+    })
+}
+
+/// What the accept task owns.
+struct Listening {
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    router: Router,
+    admission: Arc<Semaphore>,
+    context: Context,
+    tasks: TaskTracker,
+}
+
+impl Listening {
+    async fn run(self) {
+        let shutdown = self.context.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = self.accept() => {}
+        }
+    }
+
+    async fn accept(self) {
+        let connections = AtomicU64::new(0);
+        let mut pause = Duration::from_millis(5);
+        // The semaphore is never closed, so this goes on until the shutdown.
+        while let Ok(permit) = Arc::clone(&self.admission).acquire_owned().await {
+            match self.listener.accept().await {
+                // The address is nobody's business, least of all the log's.
+                Ok((stream, _address)) => {
+                    pause = Duration::from_millis(5);
+                    let id = connections.fetch_add(1, Ordering::Relaxed);
+                    let connection = serve(stream, self.acceptor.clone(), self.router.clone(), self.context.clone());
+                    self.tasks.spawn(admitted(permit, connection).instrument(info_span!("conn", id)));
+                }
+                Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
+                Err(error) => {
+                    // Most likely out of file descriptors: at once would fail again, and connections end all the time.
+                    error!(%error, "cannot accept connections; if it persists, raise the limit of open files");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                }
+            }
+        }
+    }
+}
+
+fn is_the_clients(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+async fn admitted(permit: OwnedSemaphorePermit, connection: impl Future<Output = ()>) {
+    connection.await;
+    drop(permit);
+}
+
+async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router, context: Context) {
+    // Signaling is small messages one at a time: Nagle's algorithm would hold each back for 40 ms.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let Some(acceptor) = acceptor else { return serve_http(stream, router, &context).await };
+    let handshake = Box::pin(timeout(context.limits.tls_handshake, acceptor.accept(stream)));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = context.shutdown.cancelled() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => serve_http(stream, router, &context).await,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => warn!(%error, "TLS handshake failed"),
+        Ok(Err(error)) => debug!(%error, "TLS handshake broken off"),
+        Err(_) => debug!("TLS handshake took too long"),
+    }
+}
+
+/// Each stage in its own allocation, so that an idle WebSocket does not hold what the others needed.
+async fn serve_http<S>(stream: S, router: Router, context: &Context)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if let Some(upgraded) = Box::pin(http::serve(stream, router, context)).await {
+        let stream = hyper_util::rt::TokioIo::new(upgraded);
+        Box::pin(connection::serve(stream, context)).await;
+    }
+}
