@@ -1,0 +1,231 @@
+//! Where pictures come from: the first stage of the frame path.
+//!
+//! [`open`] turns what a person wrote (`pattern`, `file.y4m`, `/dev/video0`) into a [`Source`]; the capture thread in
+//! `pipeline.rs` then calls [`Source::next`] for ever.
+
+pub mod convert;
+pub mod test_pattern;
+mod v4l2;
+mod y4m;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::frame::{Frame, Layout, PixelFormat, ShortFrame, Size};
+use test_pattern::TestPattern;
+use y4m::Y4mFile;
+
+pub use v4l2::{DeviceInfo, devices};
+
+/// A camera, or what stands in for one.
+pub trait Source: Send {
+    /// What every frame of it looks like.
+    fn layout(&self) -> Layout;
+
+    /// Frames a second as far as the source knows.
+    fn rate(&self) -> f64;
+
+    /// The next frame, or `None` if there is none within `wait`.
+    ///
+    /// # Errors
+    /// If the source cannot go on.
+    fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError>;
+}
+
+/// Which source a person asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// The moving test pattern.
+    Pattern,
+    /// A YUV4MPEG2 file.
+    Y4m(PathBuf),
+    /// A V4L2 capture device.
+    Device(PathBuf),
+}
+
+/// The size and rate that the person wants; a device gives what comes nearest, a file has its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wanted {
+    /// Picture size.
+    pub size: Size,
+    /// Frames a second.
+    pub fps: u32,
+}
+
+/// What a source cannot do, and what the person can.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// A file that cannot be opened or read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is no YUV4MPEG2.
+    #[error("{} is not a usable y4m file: {problem}; make one with: ffmpeg -i INPUT -pix_fmt yuv420p {}", path.display(), suggestion(path))]
+    Y4m {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// No such device.
+    #[error("there is no device {}; `camera-fw devices` lists the cameras of this machine", path.display())]
+    NoDevice {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The device is in use.
+    #[error("{} is busy: another program uses the camera; end that program (`fuser -v {}` names it)", path.display(), path.display())]
+    Busy {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Not permitted.
+    #[error("no permission to open {}; run as a user of the group video: sudo usermod -aG video $USER, then log in again", path.display())]
+    Permission {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// It captures no video.
+    #[error("{} is no camera: {problem}; `camera-fw devices` lists the cameras of this machine", path.display())]
+    NotACamera {
+        /// Its path.
+        path: PathBuf,
+        /// What it is instead.
+        problem: String,
+    },
+    /// None of its formats is usable.
+    #[error("{} gives {offered}; YU12, NV12 or YUYV is needed", path.display())]
+    Format {
+        /// Its path.
+        path: PathBuf,
+        /// The formats that it has.
+        offered: String,
+    },
+    /// The device refused a step.
+    #[error("{} failed to {action}: {source}", path.display())]
+    Device {
+        /// Its path.
+        path: PathBuf,
+        /// What was attempted.
+        action: &'static str,
+        /// Why it did not work.
+        source: std::io::Error,
+    },
+    /// No frame for too long.
+    #[error("{} delivered no frame for {} s", path.display(), waited.as_secs())]
+    Stalled {
+        /// Its path.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// A frame shorter than its layout.
+    #[error("the source delivered a broken frame: {0}")]
+    Short(#[from] ShortFrame),
+}
+
+fn suggestion(path: &Path) -> String {
+    path.with_extension("y4m").file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Not the name of a source.
+#[derive(Debug, thiserror::Error)]
+#[error("\"{0}\" is no source; use pattern, a file that ends in .y4m, or a device such as /dev/video0")]
+pub struct UnknownSource(String);
+
+impl FromStr for SourceSpec {
+    type Err = UnknownSource;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSource> {
+        if text == "pattern" {
+            Ok(Self::Pattern)
+        } else if text.starts_with("/dev/") {
+            Ok(Self::Device(text.into()))
+        } else if Path::new(text).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
+            Ok(Self::Y4m(text.into()))
+        } else {
+            Err(UnknownSource(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern => f.write_str("pattern"),
+            Self::Y4m(path) | Self::Device(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Opens a source and starts it.
+///
+/// # Errors
+/// With what is wrong and what to do, fit for a person.
+pub fn open(spec: &SourceSpec, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+    Ok(match spec {
+        SourceSpec::Pattern => Box::new(TestPattern::new(wanted)),
+        SourceSpec::Y4m(path) => Box::new(Y4mFile::open(path)?),
+        SourceSpec::Device(path) => Box::new(v4l2::Device::open(path, wanted)?),
+    })
+}
+
+/// The beat of a source that has no clock of its own.
+#[derive(Debug)]
+struct Pace {
+    period: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(fps: f64) -> Self {
+        Self { period: Duration::from_secs_f64(1.0 / fps), next: Instant::now() }
+    }
+
+    /// Sleeps until the next frame is due and returns that time, or `None` if it is more than `wait` away.
+    fn wait(&mut self, wait: Duration) -> Option<Instant> {
+        let now = Instant::now();
+        if self.next > now + wait {
+            std::thread::sleep(wait);
+            return None;
+        }
+        if now > self.next + self.period {
+            // The machine was suspended or too slow: go on from here, do not hurry after what is lost.
+            self.next = now;
+        }
+        std::thread::sleep(self.next.saturating_duration_since(now));
+        let due = self.next;
+        self.next += self.period;
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_apart_by_their_names() {
+        assert_eq!("pattern".parse::<SourceSpec>().unwrap(), SourceSpec::Pattern);
+        assert_eq!("/dev/video7".parse::<SourceSpec>().unwrap(), SourceSpec::Device("/dev/video7".into()));
+        assert_eq!("a b/Clip.Y4M".parse::<SourceSpec>().unwrap(), SourceSpec::Y4m("a b/Clip.Y4M".into()));
+        let unknown = "clip.mp4".parse::<SourceSpec>().unwrap_err().to_string();
+        assert!(unknown.contains("clip.mp4") && unknown.contains(".y4m"), "{unknown}");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_or_no_camera_is_said_so() {
+        let wanted = Wanted { size: Size { width: 320, height: 240 }, fps: 30 };
+        let open = |path: &str| open(&SourceSpec::Device(path.into()), wanted).err().map(|error| error.to_string());
+        let missing = open("/dev/video999").unwrap();
+        assert!(missing.contains("/dev/video999") && missing.contains("camera-fw devices"), "{missing}");
+        let null = open("/dev/null").unwrap();
+        assert!(null.contains("/dev/null is no camera"), "{null}");
+    }
+}

@@ -1,0 +1,441 @@
+//! The two threads of the frame path.
+//!
+//! ```text
+//!  thread capture             thread encode
+//!  Source::next ──▶ [slot] ──▶ Converter ──▶ Vp8Encoder ──▶ Fanout::publish
+//!                   newest                       ▲
+//!                   wins            commands ────┘ (bounded)
+//! ```
+//!
+//! The slot holds one frame: a frame that was not fetched before the next one came is dropped, so that the encoder
+//! always works on the newest picture and delay cannot build up. While nobody watches, frames are captured (a viewer
+//! then gets the very next one) and dropped unencoded.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::capture::convert::Converter;
+use crate::capture::{CaptureError, Source};
+use crate::encoder::{Command, EncodeError, Kbps, KeyframeGate, Settings, Vp8Encoder};
+use crate::fanout::{EncoderCommands, Fanout};
+use crate::frame::{Frame, Size};
+
+/// How often the threads look at the stop flag, at least.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Distance between key frames, at least.
+const KEYFRAME_DISTANCE: Duration = Duration::from_millis(300);
+
+/// Orders that may wait for the encode thread between two frames.
+const COMMANDS: usize = 64;
+
+/// Encoder errors in a row that end the pipeline; until then the encoder is made anew.
+const ENCODER_TRIES: u32 = 3;
+
+/// Why the frame path ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The source cannot go on.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The encoder cannot go on.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A thread could not be started, or panicked.
+    #[error("the {thread} thread {problem}")]
+    Thread {
+        /// Its name.
+        thread: &'static str,
+        /// What happened.
+        problem: String,
+    },
+}
+
+/// How the encoder begins.
+#[derive(Debug, Clone, Copy)]
+pub struct EncoderSettings {
+    /// Rate.
+    pub bitrate: Kbps,
+    /// 0 to 16.
+    pub speed: u8,
+}
+
+/// Counters of the frame path since its start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Frames that the source delivered.
+    pub captured: AtomicU64,
+    /// Frames that a newer one replaced in the slot.
+    pub superseded: AtomicU64,
+    /// Frames that went to the viewers.
+    pub encoded: AtomicU64,
+    /// Key frames among them.
+    pub keyframes: AtomicU64,
+    /// Their bytes.
+    pub bytes: AtomicU64,
+}
+
+/// The running frame path.
+#[derive(Debug)]
+pub struct Pipeline {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    fanout: Fanout,
+    counters: Arc<Counters>,
+    failed: oneshot::Receiver<PipelineError>,
+}
+
+impl Pipeline {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// If the encoder does not take the source's size, or the system gives no thread.
+    pub fn spawn(source: Box<dyn Source>, settings: EncoderSettings) -> Result<Self, PipelineError> {
+        let (sender, commands) = sync_channel(COMMANDS);
+        let fanout = Fanout::new(EncoderCommands::new(sender));
+        let stop = Arc::new(AtomicBool::new(false));
+        let slot = Arc::new(Slot::default());
+        let counters = Arc::new(Counters::default());
+        let (report, failed) = oneshot::channel();
+        let report = Arc::new(Mutex::new(Some(report)));
+
+        let stage = EncodeStage {
+            size: source.layout().size,
+            fps: source.rate(),
+            settings,
+            converter: Converter::default(),
+            gate: KeyframeGate::new(KEYFRAME_DISTANCE),
+            commands,
+            fanout: fanout.clone(),
+            counters: counters.clone(),
+        };
+        let mut pipeline = Self { stop: stop.clone(), threads: Vec::with_capacity(2), fanout, counters, failed };
+        // The encode thread first: if the second thread cannot start, dropping the pipeline stops the first.
+        pipeline.start("encode", &report, {
+            let (stop, slot) = (stop.clone(), slot.clone());
+            move || stage.run(&stop, &slot)
+        })?;
+        let captured = pipeline.counters.clone();
+        pipeline.start("capture", &report, move || capture(source, &stop, &slot, &captured))?;
+        Ok(pipeline)
+    }
+
+    fn start(
+        &mut self,
+        name: &'static str,
+        report: &Arc<Mutex<Option<oneshot::Sender<PipelineError>>>>,
+        body: impl FnOnce() -> Result<(), PipelineError> + Send + 'static,
+    ) -> Result<(), PipelineError> {
+        let report = report.clone();
+        let thread = move || {
+            let _span = tracing::info_span!("pipeline", thread = name).entered();
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body))
+                .unwrap_or_else(|_| Err(PipelineError::Thread { thread: name, problem: "panicked".into() }));
+            let Err(error) = outcome else { return };
+            // The first failure counts; what follows from it does not.
+            if let Some(report) = report.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = report.send(error);
+            }
+        };
+        let spawned = std::thread::Builder::new().name(name.into()).spawn(thread);
+        self.threads.push(spawned.map_err(|error| PipelineError::Thread { thread: name, problem: error.to_string() })?);
+        Ok(())
+    }
+
+    /// Where viewers subscribe and send orders to the encoder.
+    pub fn fanout(&self) -> &Fanout {
+        &self.fanout
+    }
+
+    /// What has gone through so far.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Waits until the frame path fails. Does not return while it works.
+    pub async fn failed(&mut self) -> PipelineError {
+        match (&mut self.failed).await {
+            Ok(error) => error,
+            // Both threads ended without an error: only a stop does that, and who stops does not wait here.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends both threads and waits for them: a tick, and what the source and the encoder are in the middle of.
+    pub fn stop(mut self) {
+        self.halt();
+    }
+
+    fn halt(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A panic was caught in the thread and reported.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn capture(
+    mut source: Box<dyn Source>,
+    stop: &AtomicBool,
+    slot: &Slot,
+    counters: &Counters,
+) -> Result<(), PipelineError> {
+    while !stop.load(Ordering::Relaxed) {
+        if let Some(frame) = source.next(TICK)? {
+            counters.captured.fetch_add(1, Ordering::Relaxed);
+            if slot.put(frame) {
+                counters.superseded.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct EncodeStage {
+    size: Size,
+    fps: f64,
+    settings: EncoderSettings,
+    converter: Converter,
+    gate: KeyframeGate,
+    commands: Receiver<Command>,
+    fanout: Fanout,
+    counters: Arc<Counters>,
+}
+
+impl EncodeStage {
+    fn run(mut self, stop: &AtomicBool, slot: &Slot) -> Result<(), PipelineError> {
+        // Made before the first viewer: settings that cannot work are said at the start.
+        let mut encoder = Some(self.make_encoder()?);
+        let mut failures = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let Some(frame) = slot.take(TICK) else { continue };
+            self.obey(encoder.as_mut())?;
+            if !self.fanout.is_watched() {
+                continue;
+            }
+            match self.encode(&mut encoder, &frame) {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    failures += 1;
+                    if failures == ENCODER_TRIES {
+                        return Err(error.into());
+                    }
+                    tracing::warn!(%error, "the encoder is made anew");
+                    encoder = None;
+                    self.gate.request();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, mut encoder: Option<&mut Vp8Encoder>) -> Result<(), EncodeError> {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::ForceKeyframe => self.gate.request(),
+                Command::SetBitrate(bitrate) => {
+                    self.settings.bitrate = bitrate;
+                    encoder.as_mut().map_or(Ok(()), |encoder| encoder.set_bitrate(bitrate))?;
+                }
+                Command::SetSpeed(speed) => {
+                    self.settings.speed = speed;
+                    encoder.as_mut().map_or(Ok(()), |encoder| encoder.set_speed(speed))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, encoder: &mut Option<Vp8Encoder>, frame: &Frame) -> Result<(), EncodeError> {
+        let size = frame.layout().size;
+        let encoder = match encoder {
+            Some(encoder) if encoder.size() == size => encoder,
+            // VP8 encoders must not change their size while they live.
+            stale => {
+                self.size = size;
+                stale.insert(self.make_encoder()?)
+            }
+        };
+        let now = Instant::now();
+        let key = self.gate.is_due(now);
+        let encoded = encoder.encode(&self.converter.i420(frame), frame.captured_at, key)?;
+        let Some(encoded) = encoded else { return Ok(()) };
+        if encoded.key {
+            self.gate.made(now);
+            self.counters.keyframes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.counters.encoded.fetch_add(1, Ordering::Relaxed);
+        self.counters.bytes.fetch_add(encoded.data.len() as u64, Ordering::Relaxed);
+        self.fanout.publish(encoded);
+        Ok(())
+    }
+
+    fn make_encoder(&self) -> Result<Vp8Encoder, EncodeError> {
+        let EncoderSettings { bitrate, speed } = self.settings;
+        // One thread keeps 720x576 at 30 frames a second on the smallest board; more than two bring VP8 little.
+        let threads = if self.size.area() > 720 * 576 { 2 } else { 1 };
+        Vp8Encoder::new(&Settings { size: self.size, fps: self.fps, bitrate, speed, threads })
+    }
+}
+
+/// Room for one frame between the threads.
+#[derive(Default)]
+struct Slot {
+    frame: Mutex<Option<Frame>>,
+    filled: Condvar,
+}
+
+impl Slot {
+    /// Puts the newest frame in; true if it replaced one.
+    fn put(&self, frame: Frame) -> bool {
+        let replaced = self.frame.lock().unwrap_or_else(PoisonError::into_inner).replace(frame);
+        self.filled.notify_one();
+        // The old frame is dropped, and its buffer given back, outside the lock.
+        replaced.is_some()
+    }
+
+    /// Takes the frame out, waiting `wait` for one at most.
+    fn take(&self, wait: Duration) -> Option<Frame> {
+        let guard = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.filled.wait_timeout_while(guard, wait, |frame| frame.is_none());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Wanted;
+    use crate::capture::test_pattern::TestPattern;
+    use crate::frame::{FramePool, Layout};
+
+    const SETTINGS: EncoderSettings = EncoderSettings { bitrate: Kbps(500), speed: 16 };
+    const SIZE: Size = Size { width: 160, height: 120 };
+    const SOON: Duration = Duration::from_secs(30);
+
+    fn pattern() -> Box<dyn Source> {
+        Box::new(TestPattern::new(Wanted { size: SIZE, fps: 120 }))
+    }
+
+    async fn frames(fanout: &Fanout, count: usize) -> Vec<crate::encoder::EncodedFrame> {
+        let mut subscription = fanout.subscribe();
+        let mut frames = Vec::new();
+        while frames.len() < count {
+            frames.push(tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap());
+        }
+        frames
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn frames_flow_while_somebody_watches_and_only_then() {
+        let pipeline = Pipeline::spawn(pattern(), SETTINGS).unwrap();
+        while pipeline.counters().captured.load(Ordering::Relaxed) < 10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pipeline.counters().encoded.load(Ordering::Relaxed), 0, "nobody watches");
+        let first = frames(pipeline.fanout(), 5).await;
+        assert!(first[0].key);
+        assert!(first.windows(2).all(|pair| pair[0].captured_at < pair[1].captured_at));
+        // A second viewer joins the same encode, and gets a key frame.
+        assert!(frames(pipeline.fanout(), 1).await[0].key);
+        pipeline.stop();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_end_of_the_source_is_reported() {
+        struct Ends(u32);
+        impl Source for Ends {
+            fn layout(&self) -> Layout {
+                Layout::packed_i420(SIZE)
+            }
+            fn rate(&self) -> f64 {
+                30.0
+            }
+            fn next(&mut self, _: Duration) -> Result<Option<Frame>, CaptureError> {
+                self.0 += 1;
+                if self.0 < 3 { Ok(None) } else { Err(CaptureError::NoDevice { path: "/dev/video0".into() }) }
+            }
+        }
+        let mut pipeline = Pipeline::spawn(Box::new(Ends(0)), SETTINGS).unwrap();
+        let error = tokio::time::timeout(SOON, pipeline.failed()).await.unwrap();
+        assert!(error.to_string().contains("no device /dev/video0"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_panic_in_a_source_is_reported_too() {
+        struct Panics;
+        impl Source for Panics {
+            fn layout(&self) -> Layout {
+                Layout::packed_i420(SIZE)
+            }
+            fn rate(&self) -> f64 {
+                30.0
+            }
+            fn next(&mut self, _: Duration) -> Result<Option<Frame>, CaptureError> {
+                panic!("a fault of ours")
+            }
+        }
+        let mut pipeline = Pipeline::spawn(Box::new(Panics), SETTINGS).unwrap();
+        let error = tokio::time::timeout(SOON, pipeline.failed()).await.unwrap();
+        assert_eq!(error.to_string(), "the capture thread panicked");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_size_gets_a_new_encoder_and_a_key_frame() {
+        struct Grows(Option<Box<dyn Source>>, Box<dyn Source>, u32);
+        impl Source for Grows {
+            fn layout(&self) -> Layout {
+                Layout::packed_i420(SIZE)
+            }
+            fn rate(&self) -> f64 {
+                120.0
+            }
+            fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
+                self.2 += 1;
+                if self.2 > 200 {
+                    self.0 = None;
+                }
+                self.0.as_mut().unwrap_or(&mut self.1).next(wait)
+            }
+        }
+        let large: Box<dyn Source> =
+            Box::new(TestPattern::new(Wanted { size: Size { width: 320, height: 240 }, fps: 120 }));
+        let pipeline = Pipeline::spawn(Box::new(Grows(Some(pattern()), large, 0)), SETTINGS).unwrap();
+        let mut subscription = pipeline.fanout().subscribe();
+        // Width and height stand in bytes 6 to 9 of a key frame (RFC 6386 §9.1).
+        let mut sizes = Vec::new();
+        while sizes.len() < 2 {
+            let frame = tokio::time::timeout(SOON, subscription.next()).await.unwrap().unwrap();
+            if frame.key {
+                sizes.push(u16::from_le_bytes([frame.data[6], frame.data[7]]));
+                sizes.dedup();
+            }
+        }
+        assert_eq!(sizes, [160, 320]);
+    }
+
+    #[test]
+    fn the_slot_keeps_the_newest() {
+        let layout = Layout::packed_i420(SIZE);
+        let pool = FramePool::new(layout.bytes());
+        let frame = |sequence| Frame::pooled(pool.take(), &pool, layout, Instant::now(), sequence).unwrap();
+        let slot = Slot::default();
+        assert!(slot.take(Duration::ZERO).is_none());
+        assert!(!slot.put(frame(1)));
+        assert!(slot.put(frame(2)));
+        assert_eq!(slot.take(Duration::ZERO).unwrap().sequence, 2);
+        assert!(slot.take(Duration::ZERO).is_none());
+    }
+}
