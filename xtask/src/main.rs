@@ -1,1 +1,61 @@
-fn main() {}
+//! `cargo xtask …`: the one entry for people and CI.
+//!
+//! ```text
+//! demo    system packages ▶ release build ▶ server ▶ camera ▶ link and QR code ▶ until Ctrl-C
+//! test    system packages ▶ check's quick parts ▶ cargo test ▶ page ▶ end to end, then one sum
+//! check   formatting, lints, fences, dependencies, page
+//! bench   figures beside their goals
+//! ```
+//!
+//! What runs is always printed, so that nobody has to read this to know what to type by hand.
+
+mod bench;
+mod check;
+mod demo;
+mod fences;
+mod progress;
+mod run;
+mod source_text;
+mod system;
+mod tally;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build everything, start server and camera, print the link and its QR code, stream until Ctrl-C
+    Demo(demo::Arguments),
+    /// Install what the tests need and run them: all, or only the steps named
+    Test(test::Arguments),
+    /// Formatting, lints, fences, dependencies (licences, bans, advisories), the page's own check
+    Check,
+    /// Measure, and print each figure beside its goal
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Check => check::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask bench NAME`: figures beside their goals and the comparison of the same run.
+//!
+//! A bench measures the release build as a user would run it and prints rows that fit into
+//! `docs/benchmarks.md`; it writes nothing there, since a figure belongs to the machine it was seen on.
+
+mod process;
+mod report;
+mod stream;
+mod viewers;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// The whole path: frame rate, time to the first frame, latency, CPU and memory of the camera
+    Stream(Options),
+}
+
+#[derive(Debug, clap::Args)]
+struct Options {
+    /// Also write the figures as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Exit with 1 where a goal is missed
+    #[arg(long)]
+    check: bool,
+}
+
+/// Measures and reports.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let (figures, options) = match &arguments.bench {
+        Bench::Stream(options) => (stream::measure()?, options),
+    };
+    println!("\n{}", report::table(&figures));
+    if let Some(file) = &options.json {
+        report::write_json(&figures, file)?;
+    }
+    let missed = figures.iter().filter(|figure| !figure.is_met()).count();
+    if missed > 0 {
+        println!("{missed} goal(s) missed");
+    }
+    Ok(if options.check && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,192 @@
+//! `cargo xtask bench stream`: the whole path, test pattern to page, as a viewer meets it.
+//!
+//! Every figure is measured with one viewer, and where it says so with four in the same run: what that
+//! costs is what fanning out one encode is worth.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::bench::process::{self, Holdings};
+use crate::bench::report::{Figure, Goal, median};
+use crate::bench::viewers::{Viewers, Watched};
+use crate::progress::Step;
+use crate::run::{self, Interrupts, Program};
+use crate::system::{self, Purpose};
+use crate::test;
+use crate::workspace;
+
+const PAGE_LOADS: usize = 10;
+const WATCHED_SECONDS: u64 = 60;
+const MANY: usize = 4;
+/// Joins and leaves after which memory is looked at, twice.
+const ROUND: usize = 100;
+const BITRATE_KBPS: &str = "1000";
+const ENCODER_THREAD: &str = "encode";
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Builds, runs and measures.
+pub(crate) fn measure() -> Result<Vec<Figure>> {
+    system::prepare(Purpose::Test)?;
+    test::install_node_modules()?;
+    let step = Step::begin("Build server and camera");
+    let mut build = workspace::cargo();
+    run::to_the_end(build.args(["build", "--release", "--package", "signal-srv", "--package", "camera-fw"]))?;
+    step.done();
+
+    // A code of its own for every run: nobody else is in the room.
+    let state = workspace::target().join("bench");
+    if state.exists() {
+        fs::remove_dir_all(&state).with_context(|| format!("cannot clear {}", state.display()))?;
+    }
+    fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+    let interrupts = Interrupts::listen()?;
+    let (server, url) = start_server(&state, &interrupts)?;
+    let (camera, link) = start_camera(&state, &url, &interrupts)?;
+    let mut viewers = Viewers::launch(&link)?;
+
+    let mut figures = Vec::new();
+    let step = Step::begin(format!("Time to the first frame, {PAGE_LOADS} page loads"));
+    figures.push(first_frame(&viewers.join(PAGE_LOADS)?)?);
+    step.done();
+    let one = watch(&mut viewers, camera.id(), 1)?;
+    let many = watch(&mut viewers, camera.id(), MANY)?;
+    figures.extend(stream_figures(&one, &many)?);
+    figures.extend(churn(&mut viewers, camera.id())?);
+
+    viewers.close()?;
+    camera.stop()?;
+    server.stop()?;
+    Ok(figures)
+}
+
+fn start_server(state: &Path, interrupts: &Interrupts) -> Result<(Program, String)> {
+    let mut command = Command::new(workspace::target().join("release/signal-srv"));
+    command.args(["--tls", "off", "--listen", "127.0.0.1:0", "--state-dir"]).arg(state.join("server"));
+    let mut server = Program::start("signal-srv", &command, &state.join("signal-srv.log"), interrupts)?;
+    let line = server.wait_for("listening", READY_WITHIN, interrupts)?;
+    let url = line.split("url=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let url = url.context("the server does not say where it listens")?.trim_matches('"').to_owned();
+    Ok((server, url))
+}
+
+fn start_camera(state: &Path, url: &str, interrupts: &Interrupts) -> Result<(Program, String)> {
+    let program = workspace::target().join("release/camera-fw");
+    let command = |subcommand: &str| {
+        let mut command = Command::new(&program);
+        command.arg(subcommand).args(["--server", &url.replacen("http", "ws", 1)]);
+        command.arg("--state-dir").arg(state.join("camera"));
+        command
+    };
+    let mut running = command("run");
+    running.args(["--source", "pattern"]).env("CAMERA_FW_BITRATE_KBPS", BITRATE_KBPS);
+    let mut camera = Program::start("camera-fw", &running, &state.join("camera-fw.log"), interrupts)?;
+    camera.wait_for("joined", READY_WITHIN, interrupts)?;
+    let link = run::output(command("code").arg("--link")).context("camera-fw does not print its link")?;
+    Ok((camera, link.trim().to_owned()))
+}
+
+fn first_frame(times: &[f64]) -> Result<Figure> {
+    let middle = median(times).context("no page load was measured")?;
+    let name = format!("WebSocket open to first decoded frame, median of {}", times.len());
+    Ok(Figure::new(name, middle, "ms").with_goal(Goal::AtMost(300.0)))
+}
+
+/// What was measured while `viewers` watched.
+struct Watch {
+    viewers: usize,
+    seen: Watched,
+    /// CPU seconds of the camera while they did.
+    whole: f64,
+    encoder: f64,
+}
+
+impl Watch {
+    /// CPU seconds for a viewer-minute, the encoder left out: it encodes once for all.
+    fn cost(&self) -> f64 {
+        (self.whole - self.encoder) * 60.0 / self.seen.seconds / self.viewers as f64
+    }
+
+    fn encoder_per_minute(&self) -> f64 {
+        self.encoder * 60.0 / self.seen.seconds
+    }
+
+    fn slowest(&self) -> f64 {
+        self.seen.frames_per_second.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+}
+
+fn watch(viewers: &mut Viewers, camera: u32, count: usize) -> Result<Watch> {
+    let step = Step::begin(format!("{count} viewer(s) watch for {WATCHED_SECONDS} s"));
+    let (mut before, mut after) = (None, None);
+    let seen = viewers.watch(
+        count,
+        WATCHED_SECONDS,
+        || process::cpu(camera, ENCODER_THREAD).map(|cpu| before = Some(cpu)),
+        || process::cpu(camera, ENCODER_THREAD).map(|cpu| after = Some(cpu)),
+    )?;
+    step.done();
+    let (before, after) = before.zip(after).context("the camera's time was not measured")?;
+    Ok(Watch { viewers: count, seen, whole: after.whole - before.whole, encoder: after.thread - before.thread })
+}
+
+fn stream_figures(one: &Watch, many: &Watch) -> Result<Vec<Figure>> {
+    let latency = |watch: &Watch| median(&watch.seen.latencies).context("the time in the picture could not be read");
+    let with_many = |name: &str| format!("{name}, {} viewers", many.viewers);
+    let rate = "frames decoded a second, 720x480";
+    let delay = "capture to rendered frame, median";
+    let cost = "camera CPU without encoder, per viewer-minute";
+    let encoder = "camera CPU of the encoder, per minute";
+    // 30 frames a second, as far as one can count frames at the edges of a minute.
+    Ok(vec![
+        Figure::new(rate, one.slowest(), "fps").with_goal(Goal::AtLeast(29.5)),
+        Figure::new(with_many(rate) + " (slowest)", many.slowest(), "fps"),
+        Figure::new(delay, latency(one)?, "ms").with_goal(Goal::AtMost(40.0)),
+        Figure::new(with_many(delay), latency(many)?, "ms"),
+        Figure::new(cost, one.cost(), "s").with_goal(Goal::AtMost(0.5)),
+        Figure::new(with_many(cost), many.cost(), "s"),
+        Figure::new(encoder, one.encoder_per_minute(), "s"),
+        Figure::new(with_many(encoder), many.encoder_per_minute(), "s"),
+    ])
+}
+
+fn churn(viewers: &mut Viewers, camera: u32) -> Result<Vec<Figure>> {
+    let idle = settled(camera)?;
+    let mut rounds = Vec::new();
+    for round in 1..=2 {
+        let step = Step::begin(format!("Joins and leaves, {} to {}", (round - 1) * ROUND + 1, round * ROUND));
+        viewers.join(ROUND)?;
+        rounds.push(settled(camera)?);
+        step.done();
+    }
+    let (first, second) = (rounds[0], rounds[1]);
+    let more = |after: usize, before: usize| after as f64 - before as f64;
+    Ok(vec![
+        Figure::new("memory of the camera before the joins and leaves", idle.memory, "MB"),
+        Figure::new(format!("memory after {ROUND} joins and leaves"), first.memory, "MB"),
+        Figure::new(format!("growth from {ROUND} to {} of them", 2 * ROUND), second.memory - first.memory, "MB")
+            .with_goal(Goal::AtMost(1.0)),
+        Figure::new("descriptors more after them", more(second.descriptors, idle.descriptors), "")
+            .with_goal(Goal::AtMost(0.0)),
+        Figure::new("threads more after them", more(second.threads, idle.threads), "").with_goal(Goal::AtMost(0.0)),
+    ])
+}
+
+/// What the camera holds once the last viewer's connection is closed: when it stops giving things back.
+fn settled(camera: u32) -> Result<Holdings> {
+    let until = Instant::now() + SETTLED_WITHIN;
+    let mut last = process::holdings(camera)?;
+    let mut unchanged = 0;
+    while unchanged < 6 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(500));
+        let now = process::holdings(camera)?;
+        unchanged = if (now.descriptors, now.threads) == (last.descriptors, last.threads) { unchanged + 1 } else { 0 };
+        last = now;
+    }
+    Ok(last)
+}

@@ -1,0 +1,121 @@
+//! `cargo xtask check`: what can be said of the sources without running them.
+
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::fences;
+use crate::progress::Step;
+use crate::run;
+use crate::system::{self, Purpose};
+use crate::test;
+use crate::workspace;
+
+type Check = fn() -> Result<()>;
+
+/// Runs every check, also after one failed, so that one run shows all there is to mend.
+pub(crate) fn run() -> Result<ExitCode> {
+    system::prepare(Purpose::Test)?;
+    let checks: [(&str, Check); 5] = [
+        ("formatting", formatting),
+        ("clippy", clippy),
+        ("fences", fences),
+        ("dependencies", dependencies),
+        ("page", page),
+    ];
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        let step = Step::begin(name);
+        match check() {
+            Ok(()) => {
+                step.done();
+            }
+            Err(error) => {
+                println!("{error:#}");
+                step.failed();
+                failed.push(name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        println!("\nall checks passed");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\nfailed: {}", failed.join(", "));
+    Ok(ExitCode::FAILURE)
+}
+
+/// `cargo fmt`, only looking.
+pub(crate) fn formatting() -> Result<()> {
+    run::to_the_end(workspace::cargo().args(["fmt", "--all", "--check"]))
+}
+
+/// Every target of every crate, warnings are errors.
+pub(crate) fn clippy() -> Result<()> {
+    run::to_the_end(workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+/// The fences of the design.
+pub(crate) fn fences() -> Result<()> {
+    let violations = fences::check(&workspace::root())?;
+    for violation in &violations {
+        println!("{violation}");
+    }
+    if !violations.is_empty() {
+        bail!("{} violation(s) of the fences; docs/development.md says what each is for", violations.len());
+    }
+    Ok(())
+}
+
+/// Types and lint of the page.
+pub(crate) fn page() -> Result<()> {
+    test::install_node_modules()?;
+    run::to_the_end(Command::new("npm").current_dir(workspace::page_tests()).args(["run", "--silent", "check"]))
+}
+
+/// `cargo deny`: bans, licences, sources; advisories where their database can be had.
+fn dependencies() -> Result<()> {
+    let tools = workspace::target().join("tools");
+    let deny = tools.join("bin/cargo-deny");
+    if !deny.exists() {
+        println!("cargo-deny is built once, which takes some minutes");
+        let mut install = workspace::cargo();
+        install.args(["install", "cargo-deny", "--locked", "--root"]).arg(&tools);
+        install.env("CARGO_TARGET_DIR", tools.join("build"));
+        run::to_the_end(&mut install)?;
+    }
+    let cargo_deny = |checks: &[&str]| {
+        let mut command = Command::new(&deny);
+        command.current_dir(workspace::root()).args(["--workspace", "check", "--hide-inclusion-graph"]).args(checks);
+        command
+    };
+    run::to_the_end(&mut cargo_deny(&["bans", "licenses", "sources"]))?;
+    println!("  $ cargo-deny --workspace check advisories");
+    let output = cargo_deny(&["advisories"]).stdin(Stdio::null()).output().context("cannot start cargo-deny")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && database_unreachable(&said) {
+        println!("{}", said.lines().next().unwrap_or_default());
+        println!("NOT CHECKED: the advisory database could not be fetched; bans, licences and sources were checked");
+        return Ok(());
+    }
+    print!("{}{said}", String::from_utf8_lossy(&output.stdout));
+    if !output.status.success() {
+        bail!("cargo-deny found advisories");
+    }
+    Ok(())
+}
+
+fn database_unreachable(said: &str) -> bool {
+    said.contains("failed to fetch advisory database") || said.contains("failed to load advisory database")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_advisory_is_not_taken_for_an_unreachable_database() {
+        assert!(database_unreachable("[ERROR] failed to fetch advisory database https://example.org"));
+        assert!(!database_unreachable("error[vulnerability]: a crate has one"));
+    }
+}

@@ -1,0 +1,294 @@
+//! The fences: what may stand where. Each keeps a decision from being undone by an import.
+//!
+//! | fence | why |
+//! |---|---|
+//! | libvpx only in `encoder/vp8.rs` | one safe wrapper knows its rules of lifetime |
+//! | `webrtc`, `rtc` only under `viewer/` | the media stack can be exchanged in one place |
+//! | `v4l`, `libcamera` only under `capture/` | so can the camera libraries |
+//! | `session.rs`, `room.rs` without tokio and clock | pure rules, tested without waiting |
+//! | `unsafe` only at the C libraries, with its reason | everything else is checked by the compiler |
+//! | no `unsafe` can be allowed in what faces the network first | `forbid` in the manifests of `signal-*` |
+//! | 500 lines of code in a file | a file has one job that its name tells |
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::source_text::{Language, Source, Word};
+
+const LIBVPX: &str = "camera-fw/src/encoder/vp8.rs";
+const VIEWER: &str = "camera-fw/src/viewer/";
+const CAPTURE: &str = "camera-fw/src/capture/";
+const FFI: [&str; 2] = [LIBVPX, "camera-fw/src/capture/v4l2.rs"];
+const FORBIDS_UNSAFE: [&str; 2] = ["signal-srv/Cargo.toml", "signal-srv/proto/Cargo.toml"];
+const LINES_OF_CODE: usize = 500;
+const REASON_FOR_LENGTH: &str = "Long because:";
+const REASON_FOR_UNSAFE: &str = "SAFETY:";
+
+/// Something on the wrong side of a fence.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    file: String,
+    /// Counted from 1; 0 is the file as a whole.
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.what),
+            line => write!(f, "{}:{line}: {}", self.file, self.what),
+        }
+    }
+}
+
+/// Every violation in the repository at `root`.
+pub(crate) fn check(root: &Path) -> Result<Vec<Violation>> {
+    let mut files = Vec::new();
+    collect(root, &mut files)?;
+    files.sort();
+    let mut violations = Vec::new();
+    for path in files {
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        let read = || fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()));
+        if let Some(language) = language_of(&name) {
+            violations.extend(check_source(&name, &read()?, language));
+        } else if FORBIDS_UNSAFE.contains(&name.as_str()) {
+            violations.extend(check_manifest(&name, &read()?));
+        }
+    }
+    Ok(violations)
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if entry.file_type().with_context(|| format!("cannot look at {name}"))?.is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                collect(&entry.path(), files)?;
+            }
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn language_of(name: &str) -> Option<Language> {
+    match Path::new(name).extension()?.to_str()? {
+        "rs" => Some(Language::Rust),
+        "js" | "mjs" => Some(Language::JavaScript),
+        "css" => Some(Language::Css),
+        _ => None,
+    }
+}
+
+fn check_manifest(name: &str, text: &str) -> Option<Violation> {
+    let forbids = text.lines().any(|line| line.replace(' ', "").starts_with("unsafe_code=\"forbid\""));
+    (!forbids).then(|| Violation {
+        file: name.to_owned(),
+        line: 0,
+        what: "must forbid unsafe code: `unsafe_code = \"forbid\"` under [lints.rust]".to_owned(),
+    })
+}
+
+fn check_source(name: &str, text: &str, language: Language) -> Vec<Violation> {
+    let source = Source::new(text, language);
+    let mut found: Vec<(usize, String)> = Vec::new();
+    if language == Language::Rust {
+        // Tests may play the other side with the same libraries.
+        let is_product = name.contains("/src/");
+        for word in source.words() {
+            if is_product {
+                found.extend(library_out_of_place(name, &word).map(|what| (word.line + 1, what)));
+            }
+            if is_pure(name) && !source.in_tests[word.line] {
+                found.extend(impurity(&word).map(|what| (word.line + 1, what)));
+            }
+            if word.text == "unsafe" {
+                found.extend(unsafe_out_of_place(name, &word, &source).map(|what| (word.line + 1, what)));
+            }
+        }
+    }
+    let lines = source.lines_of_code();
+    if lines > LINES_OF_CODE && !source.comments.iter().any(|line| line.contains(REASON_FOR_LENGTH)) {
+        let what = format!("{lines} lines of code, more than {LINES_OF_CODE}, and no `// {REASON_FOR_LENGTH} …`");
+        found.push((0, what));
+    }
+    found.into_iter().map(|(line, what)| Violation { file: name.to_owned(), line, what }).collect()
+}
+
+fn library_out_of_place(name: &str, word: &Word<'_>) -> Option<String> {
+    let text = word.text;
+    if (text.starts_with("vpx_") || text == "env_libvpx_sys") && name != LIBVPX {
+        return Some(format!("`{text}` of libvpx outside {LIBVPX}"));
+    }
+    let begins_path = word.before.is_empty() && (word.after.starts_with("::") || is_imported(word));
+    let home = match text {
+        "webrtc" | "rtc" => VIEWER,
+        "v4l" | "v4l2_sys" | "v4l2_sys_mit" | "libcamera" | "libcamera_sys" => CAPTURE,
+        _ => return None,
+    };
+    (begins_path && !name.starts_with(home)).then(|| format!("crate `{text}` outside {home}"))
+}
+
+/// `use webrtc;` and `use webrtc as w;` name a crate without a path behind it.
+fn is_imported(word: &Word<'_>) -> bool {
+    word.after.starts_with("as ")
+}
+
+fn is_pure(name: &str) -> bool {
+    name.contains("/src/") && (name.ends_with("/session.rs") || name.ends_with("/room.rs"))
+}
+
+fn impurity(word: &Word<'_>) -> Option<String> {
+    match word.text {
+        "tokio" => Some("tokio in a file whose rules are pure".to_owned()),
+        "SystemTime" => Some("the clock in a file whose rules are pure: time is an argument".to_owned()),
+        "Instant" if word.after.replace(' ', "").starts_with("::now") => {
+            Some("the clock in a file whose rules are pure: time is an argument".to_owned())
+        }
+        "elapsed" if word.before == "." => {
+            Some("`elapsed` reads the clock in a file whose rules are pure: time is an argument".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn unsafe_out_of_place(name: &str, word: &Word<'_>, source: &Source) -> Option<String> {
+    if !FFI.contains(&name) {
+        return Some(format!("`unsafe` outside {}", FFI.join(" and ")));
+    }
+    let takes_responsibility = word.after.is_empty() || word.after.starts_with('{') || word.after.starts_with("impl");
+    (takes_responsibility && !has_reason(word.line, source))
+        .then(|| format!("`unsafe` without `// {REASON_FOR_UNSAFE} …` directly above"))
+}
+
+/// On the line, or in the comment above the statement that the line belongs to.
+fn has_reason(line: usize, source: &Source) -> bool {
+    if source.comments[line].contains(REASON_FOR_UNSAFE) {
+        return true;
+    }
+    for above in (0..line).rev() {
+        if source.comments[above].contains(REASON_FOR_UNSAFE) {
+            return true;
+        }
+        let code = source.code[above].trim();
+        let is_blank = code.is_empty() && source.comments[above].trim().is_empty();
+        if is_blank || code.ends_with([';', '{', '}']) {
+            return false;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn violations(name: &str, text: &str) -> Vec<String> {
+        let language = language_of(name).expect("a name with a known ending");
+        check_source(name, text, language).iter().map(ToString::to_string).collect()
+    }
+
+    fn caught(name: &str, text: &str) -> bool {
+        !violations(name, text).is_empty()
+    }
+
+    #[test]
+    fn libvpx_stays_in_its_wrapper() {
+        let text = "use vpx_sys::vpx_codec_ctx_t;";
+        assert_eq!(violations("camera-fw/src/encoder/mod.rs", text).len(), 2);
+        assert!(caught("camera-fw/src/pipeline.rs", "use env_libvpx_sys as ffi;"));
+        assert!(!caught(LIBVPX, text));
+        assert!(!caught("camera-fw/src/encoder/mod.rs", "/// [`vpx_codec_encode`]\nfn f() { g(\"vpx_x\") }"));
+    }
+
+    #[test]
+    fn webrtc_stays_with_the_viewers() {
+        for text in
+            ["use webrtc::track::Track;", "let a = rtc::sdp::parse();", "use {std::fmt, rtc::x};", "use rtc as r;"]
+        {
+            assert!(caught("camera-fw/src/agent.rs", text), "{text}");
+            assert!(!caught("camera-fw/src/viewer/connection.rs", text), "{text}");
+        }
+        assert!(!caught("camera-fw/src/agent.rs", "use crate::viewer::rtc::x; // webrtc::y"));
+        assert!(!caught("camera-fw/tests/two_viewers.rs", "use webrtc::track::Track;"));
+    }
+
+    #[test]
+    fn camera_libraries_stay_with_capture() {
+        assert!(caught("camera-fw/src/main.rs", "use v4l::Device;"));
+        assert!(caught("camera-fw/src/viewer/session.rs", "fn f() { libcamera::start() }"));
+        assert!(!caught("camera-fw/src/capture/v4l2.rs", "use v4l::Device;"));
+    }
+
+    #[test]
+    fn pure_rules_know_no_runtime_and_no_clock() {
+        for text in [
+            "use tokio::sync::mpsc;",
+            "let now = Instant::now();",
+            "let now = std::time::Instant::now();",
+            "use std::time::SystemTime;",
+            "let age = since.elapsed();",
+        ] {
+            assert!(caught("signal-srv/src/room.rs", text), "{text}");
+            assert!(caught("camera-fw/src/viewer/session.rs", text), "{text}");
+            assert!(!caught("signal-srv/src/hub.rs", text), "{text}");
+        }
+        let in_tests = "fn f(now: Instant) {}\n#[cfg(test)]\nmod tests {\n    fn g() { f(Instant::now()) }\n}\n";
+        assert!(!caught("signal-srv/src/room.rs", in_tests));
+    }
+
+    #[test]
+    fn unsafe_stays_at_the_c_libraries() {
+        let text = "fn f() {\n    // SAFETY: the pointer is ours.\n    unsafe { g() }\n}";
+        assert!(caught("camera-fw/src/fanout.rs", text));
+        assert!(caught("camera-fw/tests/decode.rs", text));
+        assert!(!caught(LIBVPX, text));
+        assert!(!caught("camera-fw/src/lib.rs", "#![deny(unsafe_code)]"));
+    }
+
+    #[test]
+    fn unsafe_says_why_it_is_safe() {
+        assert!(caught(LIBVPX, "fn f() {\n    unsafe { g() }\n}"));
+        assert!(caught(LIBVPX, "unsafe impl Send for X {}"));
+        assert!(caught(LIBVPX, "fn f() {\n    // SAFETY: for the first.\n    unsafe { g() };\n    unsafe { h() }\n}"));
+        assert!(!caught(
+            LIBVPX,
+            "fn f() {\n    // SAFETY: ours alone,\n    // as it is not shared.\n    let x =\n        unsafe { g() };\n}"
+        ));
+        assert!(!caught(LIBVPX, "// SAFETY: moved, never shared.\nunsafe impl Send for X {}"));
+        assert!(!caught(LIBVPX, "type F = unsafe extern \"C\" fn(i32);"));
+    }
+
+    #[test]
+    fn the_servers_manifests_forbid_unsafe() {
+        assert!(check_manifest("signal-srv/Cargo.toml", "[lints.rust]\nunsafe_code = \"deny\"\n").is_some());
+        assert!(check_manifest("signal-srv/Cargo.toml", "[lints.rust]\nunsafe_code = \"forbid\"\n").is_none());
+    }
+
+    #[test]
+    fn long_files_say_why() {
+        let long = "a();\n".repeat(501);
+        assert!(caught("camera-fw/src/agent.rs", &long));
+        assert!(caught("signal-srv/web/main.js", &long));
+        assert!(!caught("camera-fw/src/agent.rs", &"a();\n".repeat(500)));
+        assert!(!caught("camera-fw/src/agent.rs", &format!("// Long because: one table.\n{long}")));
+        assert!(!caught("camera-fw/src/agent.rs", &format!("#[cfg(test)]\nmod tests {{\n{long}}}\n")));
+        assert!(!caught("camera-fw/src/agent.rs", &"// a\n\n".repeat(600)));
+    }
+
+    #[test]
+    fn a_violation_names_its_place() {
+        assert_eq!(
+            violations("signal-srv/src/room.rs", "\nuse tokio::sync::mpsc;\n"),
+            ["signal-srv/src/room.rs:2: tokio in a file whose rules are pure"]
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! What the system must have before we can build, show and test, and how it gets it.
+//!
+//! Only what is missing is installed, and only then are apt's lists refreshed. As root we do it; otherwise
+//! we show the command and ask; where nobody can be asked we show it and stop.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::Step;
+use crate::run;
+
+/// What the packages are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building the programs.
+    Build,
+    /// Building and testing: browsers and Node besides.
+    Test,
+}
+
+struct Package {
+    /// Its name in Debian, Ubuntu and Raspberry Pi OS; several where one thing takes several.
+    apt: &'static [&'static str],
+    /// What to look for in any other system.
+    generic: &'static str,
+    present: fn() -> bool,
+}
+
+const BUILD: &[Package] = &[
+    Package { apt: &["gcc", "libc6-dev"], generic: "a C compiler (cc)", present: || program("cc").is_some() },
+    Package { apt: &["pkg-config"], generic: "pkg-config", present: || program("pkg-config").is_some() },
+    Package { apt: &["libvpx-dev"], generic: "libvpx with its headers", present: has_libvpx },
+    Package { apt: &["libclang-dev"], generic: "libclang with its headers (for bindgen)", present: has_libclang },
+    Package { apt: &["ca-certificates"], generic: "the usual certificate authorities", present: has_authorities },
+];
+
+const TEST: &[Package] = &[
+    Package { apt: &["chromium"], generic: "Chromium or Google Chrome", present: || chromium().is_some() },
+    Package { apt: &["firefox-esr"], generic: "Firefox", present: || firefox().is_some() },
+    Package { apt: &["nodejs", "npm"], generic: "Node.js 18 or newer, with npm", present: has_node },
+];
+
+/// Installs what is missing for this purpose, or says what to install.
+pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
+    let mut wanted: Vec<&Package> = BUILD.iter().collect();
+    if purpose == Purpose::Test {
+        wanted.extend(TEST);
+    }
+    let missing: Vec<&Package> = wanted.into_iter().filter(|package| !(package.present)()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let step = Step::begin("Install what the system lacks");
+    if program("apt-get").is_none() {
+        let names: Vec<_> = missing.iter().map(|package| format!("  - {}", package.generic)).collect();
+        bail!(
+            "this is no Debian, Ubuntu or Raspberry Pi OS, so install these by your system's own means, then try \
+             again:\n{}",
+            names.join("\n")
+        );
+    }
+    refuse_snap_browsers(&missing)?;
+    let packages: Vec<&str> = missing.iter().flat_map(|package| package.apt).copied().collect();
+    install(&packages)?;
+    if let Some(package) = missing.iter().find(|package| !(package.present)()) {
+        bail!("{} is still missing after installing {}", package.generic, package.apt.join(", "));
+    }
+    step.done();
+    Ok(())
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let shown =
+        format!("sudo apt-get update && sudo apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    let root = nix::unistd::geteuid().is_root();
+    if !root {
+        println!("These packages are missing: {}\n\n  {shown}\n", packages.join(" "));
+        if program("sudo").is_none() {
+            bail!("run this as root (without sudo), then try again");
+        }
+        if !stdin().is_terminal() {
+            bail!("run the command above, then try again");
+        }
+        if !agreed("Run it now? [Y/n] ")? {
+            bail!("without these packages it cannot go on");
+        }
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+        if root {
+            command.env("DEBIAN_FRONTEND", "noninteractive");
+        } else {
+            command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        }
+        run::to_the_end(command.args(arguments))
+    };
+    apt(&["update"])?;
+    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+fn agreed(question: &str) -> Result<bool> {
+    print!("{question}");
+    stdout().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes" | "j" | "ja"))
+}
+
+/// Ubuntu's browser packages only fetch snaps, which a test cannot give a profile folder of its own.
+fn refuse_snap_browsers(missing: &[&Package]) -> Result<()> {
+    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if !is_ubuntu(&os) {
+        return Ok(());
+    }
+    let browsers: Vec<_> = missing
+        .iter()
+        .filter(|package| package.apt == ["chromium"] || package.apt == ["firefox-esr"])
+        .map(|package| package.generic)
+        .collect();
+    if browsers.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "on Ubuntu the packages of {} are snaps, which the tests cannot drive. Install Google Chrome's own .deb and \
+         Mozilla's own .deb (or unpack its .tar), name the programs if they are not found \
+         (ROOMCAM_CHROMIUM=/path ROOMCAM_FIREFOX=/path), and try again. `cargo xtask test rust` needs no browser.",
+        browsers.join(" and ")
+    )
+}
+
+fn is_ubuntu(os_release: &str) -> bool {
+    os_release.lines().any(|line| matches!(line, "ID=ubuntu" | "ID=\"ubuntu\""))
+}
+
+/// A program on the path.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// The Chromium that the tests drive: `ROOMCAM_CHROMIUM`, or the first on the path.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    browser("ROOMCAM_CHROMIUM", &["chromium", "google-chrome-stable", "google-chrome", "chromium-browser"])
+}
+
+/// The Firefox that the tests drive: `ROOMCAM_FIREFOX`, or the first on the path.
+pub(crate) fn firefox() -> Option<PathBuf> {
+    browser("ROOMCAM_FIREFOX", &["firefox-esr", "firefox"])
+}
+
+fn browser(variable: &str, names: &[&str]) -> Option<PathBuf> {
+    if let Some(named) = env::var_os(variable) {
+        return Some(PathBuf::from(named));
+    }
+    names.iter().filter_map(|name| program(name)).find(|file| !is_snap(file))
+}
+
+/// A link into /snap, or the script of a transitional package that calls `snap`.
+fn is_snap(file: &Path) -> bool {
+    file.canonicalize().is_ok_and(|real| real.starts_with("/snap") || real.ends_with("snap"))
+        || fs::read(file)
+            .is_ok_and(|bytes| bytes.starts_with(b"#!") && String::from_utf8_lossy(&bytes).contains("/snap/"))
+}
+
+fn has_libvpx() -> bool {
+    run::succeeds(Command::new("pkg-config").args(["--exists", "vpx"]))
+}
+
+/// The headers of the compiler matter too, so the library alone is not enough.
+fn has_libclang() -> bool {
+    if env::var_os("LIBCLANG_PATH").is_some() {
+        return true;
+    }
+    if program("dpkg-query").is_none() {
+        return program("llvm-config").is_some() || program("clang").is_some();
+    }
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat", "${Package} ${db:Status-Status}\n", "libclang*-dev"]);
+    run::output(&mut query).is_some_and(|list| list.lines().any(is_installed_libclang))
+}
+
+/// `libclang-dev` or `libclang-19-dev`, but neither `libclang-cpp19-dev` nor `libclang-common-19-dev`.
+fn is_installed_libclang(line: &str) -> bool {
+    let Some((name, "installed")) = line.split_once(' ') else { return false };
+    name.strip_prefix("libclang-")
+        .and_then(|rest| rest.strip_suffix("dev"))
+        .is_some_and(|version| version.chars().all(|letter| letter.is_ascii_digit() || letter == '-' || letter == '.'))
+}
+
+fn has_authorities() -> bool {
+    [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/ssl/cert.pem",
+    ]
+    .iter()
+    .any(|file| Path::new(file).exists())
+}
+
+fn has_node() -> bool {
+    program("npm").is_some()
+        && run::output(Command::new("node").arg("--version"))
+            .and_then(|version| node_major(&version))
+            .is_some_and(|major| major >= 18)
+}
+
+fn node_major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_versions_are_read() {
+        assert_eq!(node_major("v20.20.2\n"), Some(20));
+        assert_eq!(node_major("v9.1.0"), Some(9));
+        assert_eq!(node_major("nonsense"), None);
+    }
+
+    #[test]
+    fn only_the_library_with_its_headers_counts_as_libclang() {
+        assert!(is_installed_libclang("libclang-dev installed"));
+        assert!(is_installed_libclang("libclang-19-dev installed"));
+        assert!(!is_installed_libclang("libclang-dev not-installed"));
+        assert!(!is_installed_libclang("libclang-cpp19-dev installed"));
+        assert!(!is_installed_libclang("libclang-common-19-dev installed"));
+    }
+
+    #[test]
+    fn ubuntu_is_told_from_debian() {
+        assert!(is_ubuntu("NAME=\"Ubuntu\"\nID=ubuntu\nID_LIKE=debian\n"));
+        assert!(!is_ubuntu("ID=debian\n"));
+        assert!(!is_ubuntu("ID=raspbian\nID_LIKE=\"debian ubuntu\"\n"));
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path() {
+        assert!(program("sh").is_some());
+        assert!(program("no-such-program-anywhere").is_none());
+    }
+}

@@ -1,0 +1,180 @@
+//! `cargo xtask test`: everything that CI runs, step by step.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+
+use crate::check;
+use crate::progress::{Shown, Step, strong};
+use crate::run;
+use crate::system::{self, Purpose};
+use crate::tally::Tally;
+use crate::workspace;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only these; without names, all of them in this order
+    #[arg(value_enum, value_name = "NAME")]
+    steps: Vec<Name>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Formatting, lints, fences, types and lint of the page
+    Check,
+    /// Every Rust test of the workspace
+    Rust,
+    /// The page: unit tests, and every state in a browser
+    Page,
+    /// Camera, server and page together, in Chromium and in Firefox
+    E2e,
+}
+
+impl Name {
+    const ALL: [Self; 4] = [Self::Check, Self::Rust, Self::Page, Self::E2e];
+
+    fn parts(self) -> Vec<Part> {
+        match self {
+            Self::Check => vec![
+                Part::new("check: formatting", |_| check::formatting()),
+                Part::new("check: clippy", |_| check::clippy()),
+                Part::new("check: fences", |_| check::fences()),
+                Part::new("check: page", |_| check::page()),
+            ],
+            Self::Rust => vec![Part::new("rust: cargo test --workspace", rust)],
+            Self::Page => vec![Part::new("page: node --test", |tally| node("page", &[], tally))],
+            Self::E2e => vec![
+                Part::new("e2e: in Chromium", |tally| end_to_end("chromium", tally)),
+                Part::new("e2e: in Firefox", |tally| end_to_end("firefox", tally)),
+            ],
+        }
+    }
+}
+
+struct Part {
+    name: &'static str,
+    run: fn(&mut Tally) -> Result<()>,
+}
+
+impl Part {
+    fn new(name: &'static str, run: fn(&mut Tally) -> Result<()>) -> Self {
+        Self { name, run }
+    }
+}
+
+struct Outcome {
+    name: &'static str,
+    passed: bool,
+    took: Duration,
+    tally: Tally,
+}
+
+/// Runs the steps; the last line printed is the sum.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let begun = Instant::now();
+    let names: Vec<Name> =
+        Name::ALL.into_iter().filter(|name| arguments.steps.is_empty() || arguments.steps.contains(name)).collect();
+    let only_rust = names.iter().all(|name| *name == Name::Rust);
+    system::prepare(if only_rust { Purpose::Build } else { Purpose::Test })?;
+
+    let mut outcomes = Vec::new();
+    for part in names.into_iter().flat_map(Name::parts) {
+        let step = Step::begin(part.name);
+        let mut tally = Tally::default();
+        let passed = match (part.run)(&mut tally) {
+            Ok(()) => true,
+            Err(error) => {
+                println!("{error:#}");
+                // What could not even be counted has failed all the same.
+                tally.failed = tally.failed.max(1);
+                false
+            }
+        };
+        let took = if passed { step.done() } else { step.failed() };
+        outcomes.push(Outcome { name: part.name, passed, took, tally });
+        if !passed {
+            break;
+        }
+    }
+    Ok(report(&outcomes, begun.elapsed()))
+}
+
+fn report(outcomes: &[Outcome], took: Duration) -> ExitCode {
+    println!("\n{}", strong(&format!("{:<32} {:>12} {:>8} {:>8}", "step", "time", "passed", "failed")));
+    let mut sum = Tally::default();
+    for Outcome { name, passed, took, tally } in outcomes {
+        let sign = if *passed { ' ' } else { '✗' };
+        println!("{name:<32} {:>12} {:>8} {:>8} {sign}", Shown(*took), tally.passed, tally.failed);
+        sum += *tally;
+    }
+    println!("{:<32} {:>12}\n", "all", Shown(took));
+    println!("{sum}");
+    if outcomes.iter().all(|outcome| outcome.passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn rust(tally: &mut Tally) -> Result<()> {
+    run::to_the_end_reading(workspace::cargo().args(["test", "--workspace", "--no-fail-fast"]), |line| tally.read(line))
+}
+
+fn end_to_end(browser: &str, tally: &mut Tally) -> Result<()> {
+    let mut build = workspace::cargo();
+    run::to_the_end(build.args(["build", "--package", "signal-srv", "--package", "camera-fw"]))?;
+    let programs = workspace::target().join("debug");
+    let programs = programs.to_str().context("the path of the repository is not UTF-8")?;
+    node("browser", &[("ROOMCAM_BROWSER", browser), ("ROOMCAM_BIN_DIR", programs)], tally)
+}
+
+/// The tests of one folder of the page's tests, one file after the other: they measure time.
+fn node(folder: &str, environment: &[(&str, &str)], tally: &mut Tally) -> Result<()> {
+    install_node_modules()?;
+    let tests = workspace::page_tests();
+    let files = test_files(&tests.join(folder))?;
+    ensure!(!files.is_empty(), "there are no tests in {}", tests.join(folder).display());
+    let mut command = Command::new("node");
+    command.current_dir(&tests).args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+    for file in &files {
+        command.arg(file.strip_prefix(&tests).unwrap_or(file));
+    }
+    browsers(&mut command);
+    command.envs(environment.iter().copied());
+    run::to_the_end_reading(&mut command, |line| tally.read(line))
+}
+
+/// Tells a node script which browsers to drive.
+pub(crate) fn browsers(command: &mut Command) {
+    for (variable, found) in [("ROOMCAM_CHROMIUM", system::chromium()), ("ROOMCAM_FIREFOX", system::firefox())] {
+        if let Some(program) = found {
+            command.env(variable, program);
+        }
+    }
+}
+
+fn test_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        if path.to_string_lossy().ends_with(".test.js") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `npm ci`, unless what is installed is what the lock file says.
+pub(crate) fn install_node_modules() -> Result<()> {
+    let tests = workspace::page_tests();
+    let modified = |file: &str| tests.join(file).metadata().and_then(|data| data.modified());
+    let current = match (modified("node_modules/.package-lock.json"), modified("package-lock.json")) {
+        (Ok(installed), Ok(locked)) => installed >= locked,
+        _ => false,
+    };
+    if current {
+        return Ok(());
+    }
+    run::to_the_end(Command::new("npm").current_dir(&tests).args(["ci", "--no-audit", "--no-fund"]))
+}
