@@ -67,10 +67,18 @@ pub(crate) fn fences() -> Result<()> {
     Ok(())
 }
 
-/// Types and lint of the page.
+/// Types and lint of the page, and of the tests in the browser.
 pub(crate) fn page() -> Result<()> {
     test::install_node_modules()?;
-    run::to_the_end(Command::new("npm").current_dir(workspace::page_tests()).args(["run", "--silent", "check"]))
+    let tests = workspace::page_tests();
+    run::to_the_end(Command::new("npm").current_dir(&tests).args(["run", "--silent", "check"]))?;
+    let tool = |name: &str| {
+        let mut command = Command::new(tests.join("node_modules/.bin").join(name));
+        command.current_dir(&tests);
+        command
+    };
+    run::to_the_end(tool("tsc").args(["-p", "browser"]))?;
+    run::to_the_end(tool("eslint").args(["--config", "browser/eslint.config.js", "browser"]))
 }
 
 /// `cargo deny`: bans, licences, sources; advisories where their database can be had.

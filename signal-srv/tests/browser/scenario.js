@@ -1,0 +1,171 @@
+/**
+ * A scenario is a test with a house (server, cameras), a browser, and viewers in it; all of it goes away afterwards, and
+ * what the programs said is shown when it fails.
+ */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+
+import { BROWSER, launch } from './browsers.js';
+import { axeFindings, decoded, pattern, screenShown } from './in_page.js';
+import { House, until } from './programs.js';
+
+/** @import {Browser, Page, PageOptions} from './browsers.js' */
+
+/** A scenario that takes longer than this hangs. */
+const SCENARIO_MS = 180_000;
+const SHOTS = process.env.ROOMCAM_SHOTS;
+
+/** @type {Promise<Browser> | null} */
+let launched = null;
+
+after(async () => {
+    await (await launched)?.close();
+});
+
+/** The browser of this test file, launched when it is first needed. */
+function browser() {
+    launched ??= launch();
+    return launched;
+}
+
+/**
+ * @param {string} name
+ * @param {(stage: Stage) => Promise<void>} play
+ */
+export function scenario(name, play) {
+    test(`${name} (${BROWSER})`, { timeout: SCENARIO_MS }, async (context) => {
+        const stage = new Stage();
+        try {
+            await play(stage);
+        } catch (error) {
+            context.diagnostic(await stage.explain());
+            throw error;
+        } finally {
+            await stage.close();
+        }
+    });
+}
+
+/** What a scenario plays with. */
+export class Stage {
+    house = new House();
+    /** @type {Viewer[]} */
+    #viewers = [];
+
+    /**
+     * A server and a camera that is in its room.
+     * @param {{server?: string, camera?: string}} [config] TOML
+     */
+    async serverAndCamera(config = {}) {
+        const server = await this.house.server({ config: config.server ?? '' });
+        const camera = await this.house.camera(server, { config: config.camera ?? '' }).start();
+        return { server, camera };
+    }
+
+    /**
+     * A page on an address.
+     * @param {string} url
+     * @param {PageOptions} [options]
+     */
+    async viewer(url, options) {
+        const page = await (await browser()).page(options);
+        const viewer = new Viewer(page);
+        this.#viewers.push(viewer);
+        await page.open(url);
+        return viewer;
+    }
+
+    async explain() {
+        const pages = await Promise.all(this.#viewers.map((viewer) => viewer.describe()));
+        return [...pages, this.house.explain()].join('\n');
+    }
+
+    async close() {
+        await Promise.all(this.#viewers.map((viewer) => viewer.leave()));
+        await this.house.close();
+    }
+}
+
+/** Somebody who looks at a page. */
+export class Viewer {
+    #left = false;
+
+    /** @param {Page} page */
+    constructor(page) {
+        this.page = page;
+    }
+
+    /**
+     * Waits until the page shows one of these screens.
+     * @param {string[]} names
+     */
+    shows(...names) {
+        return until(`the screen ${names.join(' or ')}`, async () => {
+            const shown = await this.page.run(screenShown);
+            return names.includes(shown) && shown;
+        });
+    }
+
+    /** Waits for a picture that moves; gives what its pattern says. */
+    async watches() {
+        const first = await this.reads();
+        const moved = await until('the counter in the picture to advance', async () => {
+            const now = await this.page.run(pattern);
+            return now && now.counter > first.counter + 5 ? now : null;
+        });
+        const before = (await this.page.run(decoded)).framesDecoded;
+        await until('the number of decoded frames to rise', async () => {
+            return (await this.page.run(decoded)).framesDecoded > before + 5;
+        });
+        return moved;
+    }
+
+    /** Waits until the pattern in the picture can be read. */
+    reads() {
+        return until('a picture whose pattern can be read', () => this.page.run(pattern));
+    }
+
+    /** How many frames its open connections have decoded. */
+    async frames() {
+        return (await this.page.run(decoded)).framesDecoded;
+    }
+
+    /** What axe-core finds. */
+    axe() {
+        return this.page.run(axeFindings);
+    }
+
+    /**
+     * Keeps a picture of the page where `ROOMCAM_SHOTS` names a folder.
+     * @param {string} name
+     */
+    async shot(name) {
+        if (SHOTS) {
+            mkdirSync(SHOTS, { recursive: true });
+            await this.page.screenshot(join(SHOTS, `${name}-${BROWSER}.png`));
+        }
+    }
+
+    async leave() {
+        if (!this.#left) {
+            this.#left = true;
+            await this.page.close();
+        }
+    }
+
+    /** For whoever reads a failed test. */
+    async describe() {
+        if (this.#left) {
+            return '    page | has left';
+        }
+        const look = async () => ({
+            screen: await this.page.run(screenShown),
+            decoded: await this.page.run(decoded),
+            pattern: await this.page.run(pattern),
+            complaints: this.page.complaints,
+        });
+        return `    page | ${JSON.stringify(await look().catch(String))}`;
+    }
+}
