@@ -35,8 +35,9 @@ export function parseCode(input) {
     if (input.length > LONGEST_INPUT) {
         return { problem: { kind: 'length', spelling: 'hex', have: input.length, need: HEX_DIGITS } };
     }
-    const text = afterFragmentMark(input).trim();
-    return isLinkSpelling(text) ? parseLink(text) : parseHex(text);
+    const mark = input.lastIndexOf('#');
+    const text = input.slice(mark + 1).trim();
+    return isLinkSpelling(text, mark >= 0) ? parseLink(text) : parseHex(text);
 }
 
 /**
@@ -45,7 +46,7 @@ export function parseCode(input) {
  * @returns {ParsedCode}
  */
 export function parseFragment(fragment) {
-    const text = fragment.replace(/^#/u, '');
+    const text = fragment.startsWith('#') ? fragment : `#${fragment}`;
     try {
         return parseCode(decodeURIComponent(text));
     } catch {
@@ -77,18 +78,18 @@ function withoutSeparators(text) {
     return text.replace(SEPARATORS, '');
 }
 
-/** @param {string} text */
-function afterFragmentMark(text) {
-    return text.slice(text.lastIndexOf('#') + 1);
-}
-
 /**
  * Whether a text is meant as the link's spelling. A dash is a character there and a separator in hex, so the two are
- * told apart by the letters: two thirds of base64url are no hex digits, while a mistyped hex code has one or two.
+ * told apart by the letters: two thirds of base64url are no hex digits, while a mistyped hex code has one or two. In a
+ * link, the right length is enough.
  * @param {string} text
+ * @param {boolean} inLink
  */
-function isLinkSpelling(text) {
+function isLinkSpelling(text, inLink) {
     const characters = [...text];
+    if (inLink && characters.length === LINK_CHARACTERS && characters.every((c) => BASE64URL.includes(c))) {
+        return true;
+    }
     const foreign = characters.filter((c) => !HEX.test(c) && c !== '-').length;
     return foreign * 4 > characters.length && characters.every((c) => BASE64URL.includes(c));
 }

@@ -6,8 +6,6 @@
 /** @typedef {Record<Key, string>} Words */
 
 const en = {
-    'title.live': 'Live',
-
     'enter-code.heading': 'Watch your camera',
     'enter-code.sentence': 'Scan the code on the camera, or type its 64 digits here.',
     'wrong-code.heading': 'That code doesn’t fit',
@@ -76,8 +74,6 @@ const en = {
 
 /** @type {Words} */
 const de = {
-    'title.live': 'Live',
-
     'enter-code.heading': 'Kamera ansehen',
     'enter-code.sentence': 'Den Code an der Kamera scannen oder seine 64 Ziffern hier eingeben.',
     'wrong-code.heading': 'Dieser Code passt nicht',

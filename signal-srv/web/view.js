@@ -25,7 +25,7 @@ const LONGEST_PREFILL = 200;
 const SCREENS = {
     'enter-code': { icon: 'enter-code', busy: false, form: true, actions: [] },
     'wrong-code': { icon: 'wrong-code', busy: false, form: true, actions: [] },
-    connecting: { icon: 'camera', busy: true, form: false, actions: [] },
+    connecting: { icon: 'camera', busy: true, form: false, actions: ['other'] },
     waiting: { icon: 'camera', busy: true, form: false, actions: ['other'] },
     reconnecting: { icon: 'camera', busy: true, form: false, actions: [] },
     'camera-gone': { icon: 'camera-gone', busy: false, form: false, actions: ['other'] },
@@ -120,7 +120,7 @@ export class View {
         const onStage = screen === 'live' || screen === 'reconnecting';
         this.#stage.hidden = !onStage;
         element('badge', HTMLElement).hidden = screen !== 'live';
-        element('stop', HTMLButtonElement).hidden = !onStage && screen !== 'connecting';
+        element('stop', HTMLButtonElement).hidden = !onStage;
         element('play', HTMLButtonElement).hidden = !(screen === 'live' && state.blocked);
         this.#panel.hidden = screen === 'live';
         const sentence = this.#sentence(screen, state);
