@@ -142,12 +142,22 @@ struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     behind_proxy: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_viewers: Option<usize>,
+    max_viewers: Option<MaxViewers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ice_servers: Option<Vec<IceServer>>,
+    ice_servers: Option<Vec<UsableIceServer>>,
 }
+
+/// From 1 to [`MOST_VIEWERS`]. Checked while it is read, so that the error knows the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "usize", into = "usize")]
+struct MaxViewers(usize);
+
+/// One that a browser takes: W3C WebRTC §4.4.1.6 has it throw on any other.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "IceServer", into = "IceServer")]
+struct UsableIceServer(IceServer);
 
 /// How the value of an environment variable is read.
 #[derive(Clone, Copy)]
@@ -212,17 +222,6 @@ pub enum ConfigError {
     /// Nowhere to keep the certificate.
     #[error("there is no directory for the self-signed certificate: $HOME is not set; name one with --state-dir")]
     NoStateDir,
-    /// `max_viewers` out of range.
-    #[error("max_viewers is {0}; it can be 1 to {MOST_VIEWERS}")]
-    MaxViewers(usize),
-    /// An entry of `ice_servers` that browsers would refuse.
-    #[error("ice_servers, entry {entry}: {reason}")]
-    IceServer {
-        /// Which, from 1.
-        entry: usize,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
 }
 
 impl Config {
@@ -263,9 +262,9 @@ impl Config {
             key,
             state_dir,
             behind_proxy: Some(self.behind_proxy),
-            max_viewers: Some(self.max_viewers),
+            max_viewers: Some(MaxViewers(self.max_viewers)),
             log: Some(self.log.clone()),
-            ice_servers: Some(self.ice_servers.iter().map(redacted).collect()),
+            ice_servers: Some(self.ice_servers.iter().map(redacted).map(UsableIceServer).collect()),
         };
         // Only a path that is not UTF-8 cannot be written as TOML.
         toml::to_string(&keys).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
@@ -306,36 +305,54 @@ impl Keys {
             TlsMode::Off if listen.ip().is_loopback() || behind_proxy => Tls::Off,
             TlsMode::Off => return Err(ConfigError::PlainText(listen)),
         };
-        let max_viewers = self.max_viewers.unwrap_or(ROLE_VIEWERS_DEFAULT);
-        if !(1..=MOST_VIEWERS).contains(&max_viewers) {
-            return Err(ConfigError::MaxViewers(max_viewers));
-        }
-        let ice_servers = self.ice_servers.unwrap_or_default();
-        for (index, server) in ice_servers.iter().enumerate() {
-            check_ice_server(server).map_err(|reason| ConfigError::IceServer { entry: index + 1, reason })?;
-        }
+        let max_viewers = self.max_viewers.map_or(ROLE_VIEWERS_DEFAULT, usize::from);
+        let ice_servers = self.ice_servers.unwrap_or_default().into_iter().map(IceServer::from).collect();
         let log = self.log.unwrap_or_else(|| "info".to_owned());
         Ok(Config { listen, tls, behind_proxy, max_viewers, ice_servers, log, limits: Limits::default() })
     }
 }
 
-/// What W3C WebRTC §4.4.1.6 demands: a browser throws on anything else.
-fn check_ice_server(server: &IceServer) -> Result<(), &'static str> {
-    if server.urls.is_empty() {
-        return Err("urls is empty");
+impl TryFrom<usize> for MaxViewers {
+    type Error = String;
+
+    fn try_from(number: usize) -> Result<Self, String> {
+        let range = 1..=MOST_VIEWERS;
+        if range.contains(&number) { Ok(Self(number)) } else { Err(format!("max_viewers can be 1 to {MOST_VIEWERS}")) }
     }
-    for url in &server.urls {
-        match url.split_once(':') {
-            Some(("stun" | "stuns", rest)) if !rest.is_empty() => {}
-            Some(("turn" | "turns", rest)) if !rest.is_empty() => {
-                if server.username.is_none() || server.credential.is_none() {
-                    return Err("a TURN server needs username and credential");
-                }
-            }
-            _ => return Err("a URL must begin with stun:, stuns:, turn: or turns:"),
+}
+
+impl From<MaxViewers> for usize {
+    fn from(viewers: MaxViewers) -> Self {
+        viewers.0
+    }
+}
+
+impl TryFrom<IceServer> for UsableIceServer {
+    type Error = &'static str;
+
+    fn try_from(server: IceServer) -> Result<Self, &'static str> {
+        if server.urls.is_empty() {
+            return Err("urls is empty");
         }
+        for url in &server.urls {
+            match url.split_once(':') {
+                Some(("stun" | "stuns", rest)) if !rest.is_empty() => {}
+                Some(("turn" | "turns", rest)) if !rest.is_empty() => {
+                    if server.username.is_none() || server.credential.is_none() {
+                        return Err("a TURN server needs username and credential");
+                    }
+                }
+                _ => return Err("a URL in urls must begin with stun:, stuns:, turn: or turns:"),
+            }
+        }
+        Ok(Self(server))
     }
-    Ok(())
+}
+
+impl From<UsableIceServer> for IceServer {
+    fn from(server: UsableIceServer) -> Self {
+        server.0
+    }
 }
 
 fn from_flags(flags: &Flags) -> Keys {

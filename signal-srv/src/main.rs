@@ -53,14 +53,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let name = signals.next().await;
     info!(signal = name, "stopping");
     server.shutdown();
-    tokio::select! {
-        joined = server.join() => joined?,
+    let stats = tokio::select! {
+        stats = server.join() => stats?,
         name = signals.next() => {
             warn!(signal = name, "stopped at once");
             std::process::exit(i32::from(FAILED));
         }
-    }
-    info!("stopped");
+    };
+    info!(joins = stats.joins, dropped_signals = stats.dropped_signals, "stopped");
     Ok(())
 }
 

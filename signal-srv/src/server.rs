@@ -136,14 +136,14 @@ impl Server {
         self.shutdown.cancel();
     }
 
-    /// Waits until a [`shutdown`](Self::shutdown) is through.
+    /// Waits until a [`shutdown`](Self::shutdown) is through; the final count is the answer.
     ///
     /// # Errors
     /// If connections are left 5 s after it began.
     ///
     /// # Panics
     /// If the accept task has panicked: then nobody would ever be let in again.
-    pub async fn join(mut self) -> Result<(), ServerError> {
+    pub async fn join(mut self) -> Result<Stats, ServerError> {
         if let Err(error) = (&mut self.accepting).await
             && let Ok(panic) = error.try_into_panic()
         {
@@ -151,7 +151,7 @@ impl Server {
         }
         self.tasks.close();
         match timeout(STOP, self.tasks.wait()).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(self.hub.stats()),
             Err(_) => Err(ServerError::Stop(self.tasks.len())),
         }
     }

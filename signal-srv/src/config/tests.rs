@@ -1,1 +1,128 @@
-//! Tests of the module above.
+//! Precedence, defaults and what is refused.
+
+use std::fs;
+
+use super::*;
+
+fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let arguments = std::iter::once("signal-srv").chain(arguments.iter().copied());
+    let flags = Flags::try_parse_from(arguments).unwrap();
+    Config::load(&flags, environment.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+fn file(content: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("signal-srv.toml");
+    fs::write(&path, content).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+#[test]
+fn defaults() {
+    let config = load(&[], &[("HOME", "/home/someone")]).unwrap();
+    assert_eq!(config.listen, "0.0.0.0:8192".parse().unwrap());
+    assert_eq!(config.tls, Tls::SelfSigned { state_dir: "/home/someone/.local/state/signal-srv".into() });
+    assert_eq!((config.max_viewers, config.log.as_str(), config.behind_proxy), (16, "info", false));
+    assert!(config.ice_servers.is_empty());
+}
+
+#[test]
+fn state_directory() {
+    let state_dir = |environment: &[(&str, &str)]| match load(&[], environment).unwrap().tls {
+        Tls::SelfSigned { state_dir } => state_dir,
+        other => panic!("{other:?}"),
+    };
+    let home = ("HOME", "/h");
+    let xdg = ("XDG_STATE_HOME", "/x");
+    assert_eq!(state_dir(&[home, xdg]), Path::new("/x/signal-srv"));
+    assert_eq!(state_dir(&[home, xdg, ("STATE_DIRECTORY", "/s:/t")]), Path::new("/s"));
+    assert!(matches!(load(&[], &[]), Err(ConfigError::NoStateDir)));
+    assert!(load(&["--state-dir", "/d"], &[]).is_ok());
+}
+
+#[test]
+fn flags_before_environment_before_file() {
+    let (_dir, path) = file("listen = \"127.0.0.1:1\"\ntls = \"off\"\nmax_viewers = 3\nlog = \"error\"\n");
+    let environment = [("SIGNAL_SRV_LISTEN", "127.0.0.1:2"), ("SIGNAL_SRV_LOG", "warn")];
+    let config = load(&["--config", &path, "--listen", "127.0.0.1:3"], &environment).unwrap();
+    assert_eq!(config.listen.port(), 3);
+    assert_eq!(config.log, "warn");
+    assert_eq!(config.max_viewers, 3);
+    let config = load(&["--config", &path], &environment).unwrap();
+    assert_eq!(config.listen.port(), 2);
+    let config = load(&[], &[("SIGNAL_SRV_CONFIG", path.as_str())]).unwrap();
+    assert_eq!(config.listen.port(), 1);
+}
+
+#[test]
+fn every_key_can_come_from_the_environment() {
+    let config = load(
+        &[],
+        &[
+            ("SIGNAL_SRV_LISTEN", "[::]:5"),
+            ("SIGNAL_SRV_TLS", "off"),
+            ("SIGNAL_SRV_BEHIND_PROXY", "true"),
+            ("SIGNAL_SRV_MAX_VIEWERS", "4"),
+            ("SIGNAL_SRV_LOG", "debug"),
+            ("SIGNAL_SRV_ICE_SERVERS", "[{ urls = [\"stun:stun.example.org\"] }]"),
+        ],
+    )
+    .unwrap();
+    assert_eq!((config.listen, config.tls), ("[::]:5".parse().unwrap(), Tls::Off));
+    assert_eq!((config.behind_proxy, config.max_viewers, config.ice_servers.len()), (true, 4, 1));
+
+    let error = load(&[], &[("SIGNAL_SRV_MAX_VIEWERS", "many")]).unwrap_err().to_string();
+    assert!(error.contains("SIGNAL_SRV_MAX_VIEWERS"), "{error}");
+    let error = load(&[], &[("SIGNAL_SRV_TLS", "maybe")]).unwrap_err().to_string();
+    assert!(error.contains("SIGNAL_SRV_TLS") && error.contains("self-signed"), "{error}");
+}
+
+#[test]
+fn plain_text_on_loopback_or_behind_a_proxy_alone() {
+    assert!(load(&["--tls", "off", "--listen", "127.0.0.1:0"], &[]).is_ok());
+    assert!(load(&["--tls", "off", "--listen", "[::1]:0"], &[]).is_ok());
+    assert!(load(&["--tls", "off", "--behind-proxy"], &[]).is_ok());
+    let error = load(&["--tls", "off"], &[]).unwrap_err();
+    assert!(matches!(error, ConfigError::PlainText(_)));
+    assert!(error.to_string().contains("--behind-proxy"));
+}
+
+#[test]
+fn files_and_mode_belong_together() {
+    assert!(matches!(load(&["--tls", "files", "--key", "k"], &[]), Err(ConfigError::FileMissing("--cert"))));
+    assert!(matches!(load(&["--tls", "files", "--cert", "c"], &[]), Err(ConfigError::FileMissing("--key"))));
+    assert!(matches!(load(&["--cert", "c", "--key", "k"], &[]), Err(ConfigError::FilesUnused)));
+    let config = load(&["--tls", "files", "--cert", "c", "--key", "k"], &[]).unwrap();
+    assert_eq!(config.tls, Tls::Files { cert: "c".into(), key: "k".into() });
+}
+
+#[test]
+fn ranges_and_ice_servers_are_checked() {
+    let reason = |content: &str| {
+        let (_dir, path) = file(&format!("tls = \"off\"\nlisten = \"127.0.0.1:0\"\n{content}\n"));
+        load(&["--config", &path], &[]).unwrap_err().to_string()
+    };
+    let wrong = |content: &str, line: &str, what: &str| {
+        let reason = reason(content);
+        assert!(reason.contains("signal-srv.toml") && reason.contains(line) && reason.contains(what), "{reason}");
+    };
+    wrong("max_viewers = 0", "line 3", "max_viewers can be 1 to");
+    wrong("max_viewers = \"many\"", "line 3", "max_viewers");
+    wrong("[[ice_servers]]\nurls = []", "line 3", "urls is empty");
+    wrong("[[ice_servers]]\nurls = [\"https://example.org\"]", "line 3", "stun:");
+    wrong("[[ice_servers]]\nurls = [\"turn:example.org\"]", "line 3", "credential");
+    wrong("[[ice_servers]]\nurls = [\"stun:a\"]\nurl = \"b\"", "line 5", "unknown field `url`");
+    wrong("\nviewers = 3", "line 4", "unknown field `viewers`");
+}
+
+#[test]
+fn what_is_printed_reads_back_but_for_credentials() {
+    let content = "listen = \"127.0.0.1:0\"\ntls = \"off\"\n[[ice_servers]]\nurls = [\"turn:t.example.org\"]\n\
+                   username = \"name\"\ncredential = \"secret\"\n";
+    let (_dir, path) = file(content);
+    let printed = load(&["--config", &path], &[]).unwrap().to_toml();
+    assert!(!printed.contains("secret") && printed.contains("redacted"), "{printed}");
+    let (_dir, path) = file(&printed);
+    assert_eq!(load(&["--config", &path], &[]).unwrap().to_toml(), printed);
+}
