@@ -1,5 +1,35 @@
+//! Roomcam's agent on the device: camera to VP8 to WebRTC, one encode for many viewers.
+//!
+//! Three paths run through the crate; its modules are their stages.
+//!
+//! **Frame** [`capture`] → [`frame`] → slot of one, newest wins ([`pipeline`]) → [`encoder`] → [`fanout`] → [`viewer`]
+//! → network. The encoder reads the camera's own buffer wherever the format allows. No viewer, no encoding; one encode
+//! for all viewers.
+//!
+//! **Signal** server → [`signaling`] → [`agent`] → [`viewer`]: who is in the room, offers, answers, candidates; and back.
+//!
+//! **Control** A viewer's call for a key frame → bounded commands → the encode thread, where requests are merged. A
+//! stop → viewers → signaling → threads.
+//!
+//! | owner | owns | in | out |
+//! |---|---|---|---|
+//! | thread `capture` | the source, its mappings | stop flag | slot of one |
+//! | thread `encode` | the libvpx context | slot, commands (64) | ring (30 frames) |
+//! | task signaling | the WebSocket | signals (64) | events (64) |
+//! | task per viewer | session, peer connection | ring, inputs (128) | commands, signals |
+//! | [`agent::run`] | all of the above | events, failures, stop | inputs |
+//!
+//! Every channel is bounded: media is dropped when it is late, a peer that cannot keep up with signaling loses its
+//! session. Nothing but this crate's own messages reaches the log; codes, SDP and candidates are in none of them.
+
+pub mod agent;
 pub mod capture;
+pub mod code;
+pub mod config;
 pub mod encoder;
 pub mod fanout;
 pub mod frame;
+pub mod health;
 pub mod pipeline;
+pub mod signaling;
+pub mod viewer;

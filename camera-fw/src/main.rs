@@ -1,1 +1,190 @@
-fn main() {}
+//! Arguments, configuration, logging, signals and the exit code: nothing else.
+//!
+//! Exit codes: 0 stopped by a signal, 1 something failed, 2 wrong arguments or configuration.
+
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use camera_fw::code::{Code, qr_code};
+use camera_fw::config::{Config, ConfigError, Layer};
+use camera_fw::{agent, capture};
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+/// A stop takes this long at most.
+const STOP: Duration = Duration::from_secs(5);
+
+const USAGE: u8 = 2;
+
+/// Roomcam's camera: streams to whoever has its code.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stream (the default).
+    Run,
+    /// Print the code of this camera, its link and its QR code.
+    Code {
+        /// Print the link alone.
+        #[arg(long, conflicts_with = "hex")]
+        link: bool,
+        /// Print the 64 hex digits alone.
+        #[arg(long)]
+        hex: bool,
+    },
+    /// List the cameras of this machine.
+    Devices,
+}
+
+#[derive(Debug, Args)]
+struct Options {
+    /// Signaling server, for example wss://cam.example.org:8192 [default: wss://localhost:8192]
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// Certificate (PEM) to trust besides those of the system
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// pattern, a file that ends in .y4m, or a device such as /dev/video0 [default: pattern]
+    #[arg(long, global = true)]
+    source: Option<String>,
+    /// Folder that keeps the code [default: $STATE_DIRECTORY or ~/.local/state/camera-fw]
+    #[arg(long, global = true, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Configuration file (TOML)
+    #[arg(long, global = true, env = "CAMERA_FW_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the effective configuration and exit
+    #[arg(long, global = true)]
+    print_config: bool,
+    /// error, warn, info, debug, trace, or a filter such as camera_fw::viewer=debug
+    #[arg(long, global = true, env = "CAMERA_FW_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(problem) = start_log(&cli.options.log) {
+        return complain(USAGE, &problem);
+    }
+    let config = match configure(&cli.options) {
+        Ok(config) => config,
+        Err(error) => return complain(USAGE, &error),
+    };
+    let outcome = if cli.options.print_config {
+        print(&config.to_toml())
+    } else {
+        match cli.command.unwrap_or(Command::Run) {
+            Command::Run => run(config),
+            Command::Code { link, hex } => show_code(&config, link, hex),
+            Command::Devices => print(&devices()),
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(1, &format!("{error:#}")),
+    }
+}
+
+fn configure(options: &Options) -> Result<Config, ConfigError> {
+    let flags = Layer {
+        server: options.server.clone(),
+        ca: options.ca.clone(),
+        source: options.source.clone(),
+        state_dir: options.state_dir.clone(),
+        ..Layer::default()
+    };
+    let file = options.config.as_deref().map(Layer::from_file).transpose()?.unwrap_or_default();
+    let environment = Layer::from_env(|variable| std::env::var(variable).ok())?;
+    flags.over(environment).over(file).resolve()
+}
+
+/// Only this program's own messages, whatever the filter says: those of the libraries hold SDP and addresses.
+fn start_log(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?} is not possible: {error}"))?;
+    let own = filter_fn(|metadata| metadata.target().starts_with("camera_fw"));
+    let lines = fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_filter(filter);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(own));
+    // Not `init`: that would also collect what the libraries write through the crate `log`.
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| error.to_string())
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let token = stop.clone();
+        tokio::spawn(async move {
+            let mut next = async || {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            };
+            next().await;
+            token.cancel();
+            tokio::select! {
+                () = next() => {}
+                () = tokio::time::sleep(STOP) => eprintln!("error: stopping took too long"),
+            }
+            std::process::exit(1);
+        });
+        agent::run(config, stop).await.map_err(anyhow::Error::from)
+    });
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
+}
+
+fn show_code(config: &Config, link_only: bool, hex_only: bool) -> anyhow::Result<()> {
+    let code = Code::load_or_create(&config.state_dir)?;
+    let link = code.link(&config.page_url);
+    if link_only {
+        return print(&format!("{link}\n"));
+    }
+    if hex_only {
+        return print(&format!("{}\n", code.to_hex()));
+    }
+    let qr = qr_code(&link, stdout().is_terminal()).unwrap_or_default();
+    print(&format!(
+        "{qr}\nLink  {link}\n\nCode\n{}\n\nWho has this code can watch. Keep it like a key.\n",
+        code.grouped()
+    ))
+}
+
+fn devices() -> String {
+    let devices = capture::devices();
+    if devices.is_empty() {
+        return "No camera found. Plug one in, or stream the test pattern with --source pattern.\n".into();
+    }
+    let line = |device: capture::DeviceInfo| {
+        let note = if device.usable { "" } else { "  (none of them usable: YU12, NV12 or YUYV is needed)" };
+        format!("{}  {}  {}{note}\n", device.path.display(), device.name, device.formats.join(" "))
+    };
+    devices.into_iter().map(line).collect()
+}
+
+/// Standard output that was closed early (`camera-fw code | head -1`) is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn complain(code: u8, problem: &impl std::fmt::Display) -> ExitCode {
+    eprintln!("error: {problem}");
+    ExitCode::from(code)
+}

@@ -57,7 +57,7 @@ pub enum PipelineError {
 }
 
 /// How the encoder begins.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EncoderSettings {
     /// Rate.
     pub bitrate: Kbps,

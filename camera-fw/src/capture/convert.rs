@@ -44,11 +44,11 @@ impl Converter {
                 }
                 Picture { planes: [frame.plane(0), u, v], strides: [strides[0], width, width] }
             }
-            PixelFormat::Yuyv => self.from_yuyv(frame, layout),
+            PixelFormat::Yuyv => self.yuyv_to_i420(frame, layout),
         }
     }
 
-    fn from_yuyv<'a>(&'a mut self, frame: &Frame, layout: &Layout) -> Picture<'a> {
+    fn yuyv_to_i420<'a>(&'a mut self, frame: &Frame, layout: &Layout) -> Picture<'a> {
         let packed = Layout::packed_i420(layout.size);
         self.scratch.resize(packed.bytes(), 0);
         let (y, chroma) = self.scratch.split_at_mut(packed.planes[1].offset);

@@ -280,7 +280,7 @@ fn still_picture(layout: &Layout) -> Vec<u8> {
         }
     }
     let cell = width / CELLS;
-    canvas.fill(Rect { x: 0, y: 0, width: CELLS * cell & !1, height: (2 * cell + 1) & !1 }, [BLACK, GREY, GREY]);
+    canvas.fill(Rect { x: 0, y: 0, width: (CELLS * cell) & !1, height: (2 * cell + 1) & !1 }, [BLACK, GREY, GREY]);
     bytes
 }
 

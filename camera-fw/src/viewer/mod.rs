@@ -1,0 +1,291 @@
+//! The viewers: one task each, with its session, its connection and its share of the encoded frames.
+//!
+//! ```text
+//!   signals from the room ──▶ Session (what to do) ──▶ Connection (does it) ──▶ viewer
+//!                                   ▲                        ▲
+//!                        events ────┘          Subscription ─┘ frames
+//! ```
+
+mod connection;
+mod rate;
+mod session;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use signal_proto::{ByeReason, IceServer, PeerId, Signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tracing::Instrument as _;
+
+use crate::fanout::{Fanout, Subscription};
+use crate::signaling::Outgoing;
+use connection::{Connection, ConnectionEvent, Transport};
+use session::{Action, Event, Outcome, Session};
+
+pub use session::Mode;
+
+/// Signals that may wait for a viewer's task: a description and a burst of candidates.
+const INPUTS: usize = 128;
+
+/// Closing one connection, at most.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// The camera's viewers by their peer id.
+#[derive(Debug)]
+pub struct Viewers {
+    fanout: Fanout,
+    outgoing: mpsc::Sender<Outgoing>,
+    limit: usize,
+    ice_servers: Vec<IceServer>,
+    /// Those whom the room knows.
+    attached: HashMap<PeerId, mpsc::Sender<Event>>,
+    /// Those who stayed when the signaling connection was lost: they watch on, but have no address any more.
+    detached: HashMap<PeerId, mpsc::Sender<Event>>,
+    tasks: JoinSet<PeerId>,
+}
+
+impl Viewers {
+    /// No viewers yet; `limit` at once.
+    pub fn new(fanout: Fanout, outgoing: mpsc::Sender<Outgoing>, limit: usize) -> Self {
+        Self {
+            fanout,
+            outgoing,
+            limit,
+            ice_servers: Vec::new(),
+            attached: HashMap::new(),
+            detached: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// STUN and TURN servers for the connections to come.
+    pub fn use_ice_servers(&mut self, ice_servers: Vec<IceServer>) {
+        self.ice_servers = ice_servers;
+    }
+
+    /// How many there are, whether the room knows them or not.
+    pub fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether the room has this viewer.
+    pub fn knows(&self, peer: PeerId) -> bool {
+        self.attached.contains_key(&peer)
+    }
+
+    /// Begins a session, or says that there are enough.
+    pub fn welcome(&mut self, peer: PeerId, mode: Mode) {
+        if self.knows(peer) {
+            return;
+        }
+        if self.attached.len() >= self.limit {
+            tracing::info!(%peer, limit = self.limit, "a viewer too many was turned away");
+            if mode == Mode::Role {
+                let _ = self.outgoing.try_send(Outgoing { to: peer, signal: Signal::Bye(ByeReason::Busy) });
+            }
+            return;
+        }
+        let (inputs, receiver) = mpsc::channel(INPUTS);
+        let viewer = Viewer {
+            peer,
+            session: Session::new(mode),
+            ice_servers: self.ice_servers.clone(),
+            fanout: self.fanout.clone(),
+            outgoing: self.outgoing.clone(),
+            inputs: receiver,
+        };
+        self.attached.insert(peer, inputs);
+        self.tasks.spawn(viewer.run().instrument(tracing::info_span!("viewer", %peer)));
+    }
+
+    /// Passes a viewer's signal on. A viewer that floods its own queue loses its session.
+    pub fn signal(&mut self, peer: PeerId, signal: Signal) {
+        let Some(inputs) = self.attached.get(&peer) else {
+            tracing::debug!(%peer, signal = signal.name(), "a signal of somebody unknown");
+            return;
+        };
+        if inputs.try_send(Event::Remote(signal)).is_err() {
+            tracing::warn!(%peer, "the viewer sends faster than it can be served, or is gone");
+            self.attached.remove(&peer);
+        }
+    }
+
+    /// The viewer left the room.
+    pub fn left(&mut self, peer: PeerId) {
+        if let Some(inputs) = self.attached.remove(&peer) {
+            // Full or closed: dropping the sender ends the session as well.
+            let _ = inputs.try_send(Event::Left);
+        }
+    }
+
+    /// The signaling connection is lost: streams go on, negotiations end.
+    pub fn detach(&mut self) {
+        for (peer, inputs) in self.attached.drain() {
+            if inputs.try_send(Event::Detached).is_ok() {
+                self.detached.insert(peer, inputs);
+            }
+        }
+    }
+
+    /// Waits until a session is over. Safe to cancel; never returns while there are none.
+    pub async fn gone(&mut self) -> PeerId {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(peer)) => {
+                    self.attached.remove(&peer);
+                    self.detached.remove(&peer);
+                    return peer;
+                }
+                Some(Err(error)) => tracing::error!(%error, "a viewer's task broke"),
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Ends every session, in order where the time allows it.
+    pub async fn stop(mut self) {
+        for inputs in self.attached.values().chain(self.detached.values()) {
+            let _ = inputs.try_send(Event::Stop(ByeReason::Stopping));
+        }
+        self.attached.clear();
+        self.detached.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Viewer {
+    peer: PeerId,
+    session: Session,
+    ice_servers: Vec<IceServer>,
+    fanout: Fanout,
+    outgoing: mpsc::Sender<Outgoing>,
+    inputs: mpsc::Receiver<Event>,
+}
+
+impl Viewer {
+    async fn run(mut self) -> PeerId {
+        let began = Instant::now();
+        let connection = Connection::open(&self.ice_servers, self.fanout.commands().clone()).await;
+        let outcome = match connection {
+            Ok(mut connection) => {
+                let outcome = self.serve(&mut connection).await;
+                if timeout(CLOSE, connection.close()).await.is_err() {
+                    tracing::warn!("the connection took too long to close");
+                }
+                outcome
+            }
+            Err(error) => {
+                tracing::error!(%error, "no connection could be opened");
+                let mut actions = Vec::new();
+                self.session.handle(Event::Failed, Instant::now(), &mut actions);
+                for action in actions {
+                    if let Action::Send(signal) = action {
+                        self.send(signal);
+                    }
+                }
+                Outcome::Failed
+            }
+        };
+        tracing::info!(?outcome, seconds = began.elapsed().as_secs(), "viewer gone");
+        self.peer
+    }
+
+    async fn serve(&mut self, connection: &mut Connection) -> Outcome {
+        let began = Instant::now();
+        let mut frames: Option<Subscription> = None;
+        let mut event = Event::Start;
+        loop {
+            let mut actions = Vec::new();
+            self.session.handle(event, Instant::now(), &mut actions);
+            // Some actions have an event as their result, which may lead to more of them.
+            let mut index = 0;
+            while index < actions.len() {
+                let action = std::mem::replace(&mut actions[index], Action::StartMedia);
+                index += 1;
+                let result = match action {
+                    Action::Close(outcome) => return outcome,
+                    Action::Send(signal) => {
+                        if self.send(signal) {
+                            continue;
+                        }
+                        return Outcome::Failed;
+                    }
+                    Action::StartMedia => {
+                        tracing::info!(millis = began.elapsed().as_millis(), "viewer connected");
+                        frames = Some(self.fanout.subscribe());
+                        continue;
+                    }
+                    Action::AddCandidate(candidate) => {
+                        connection.add_candidate(candidate).await;
+                        continue;
+                    }
+                    Action::CreateOffer => connection.create_offer().await.map(|sdp| Some(Event::Offered(sdp))),
+                    Action::AcceptAnswer(sdp) => connection.accept_answer(sdp).await.map(|()| None),
+                    Action::AcceptOffer(sdp) => {
+                        connection.accept_offer(sdp).await.map(|sdp| Some(Event::Answered(sdp)))
+                    }
+                };
+                let next = result.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "negotiation failed");
+                    Some(Event::Failed)
+                });
+                if let Some(next) = next {
+                    self.session.handle(next, Instant::now(), &mut actions);
+                }
+            }
+            event = self.wait(connection, &mut frames).await;
+        }
+    }
+
+    /// Sends frames until something happens that the session must know of.
+    async fn wait(&mut self, connection: &mut Connection, frames: &mut Option<Subscription>) -> Event {
+        loop {
+            let deadline = self.session.deadline();
+            tokio::select! {
+                biased;
+                input = self.inputs.recv() => return input.unwrap_or(Event::Left),
+                event = connection.event() => match event {
+                    ConnectionEvent::Candidate(candidate) => return Event::LocalCandidate(candidate),
+                    ConnectionEvent::Transport(Transport::Connected) => return Event::Connected,
+                    ConnectionEvent::Transport(Transport::Failed) => return Event::Failed,
+                    ConnectionEvent::Transport(Transport::Pending) => {}
+                },
+                () = tick(deadline) => return Event::Tick,
+                frame = next(frames) => match frame {
+                    Some(frame) => {
+                        if let Err(error) = connection.send(&frame).await {
+                            tracing::debug!(%error, "a frame was not sent");
+                        }
+                    }
+                    // The encoder has stopped, and so will the agent.
+                    None => *frames = None,
+                },
+            }
+        }
+    }
+
+    /// Hands a signal to the signaling task; false if that is so far behind that the session has no future.
+    fn send(&self, signal: Signal) -> bool {
+        let sent = self.outgoing.try_send(Outgoing { to: self.peer, signal }).is_ok();
+        if !sent {
+            tracing::warn!("the signaling server does not take signals fast enough");
+        }
+        sent
+    }
+}
+
+async fn next(frames: &mut Option<Subscription>) -> Option<crate::encoder::EncodedFrame> {
+    match frames {
+        Some(frames) => frames.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
