@@ -87,7 +87,7 @@ export class Player {
     /** Takes a picture off the screen that belongs to no session any more. */
     clear() {
         const onScreen = [...this.#streams.values()].some(({ stream }) => stream === this.#video.srcObject);
-        if (!onScreen) {
+        if (!onScreen && this.#video.srcObject !== null) {
             this.#video.srcObject = null;
         }
     }

@@ -145,7 +145,7 @@ export class Session {
         if (track.kind === 'video' && this.#counting === undefined) {
             this.#around.onStream(this.#stream);
             this.#movedAt = performance.now();
-            this.#counting = setInterval(() => void this.#count(), COUNT_MS);
+            this.#counting = setInterval(() => this.#count().catch(() => {}), COUNT_MS);
         }
     }
 

@@ -23,6 +23,8 @@ export const STALL_S = 5;
 export const STALL_WITHOUT_CAMERA_S = 2;
 /** How long a camera in the room may take from its last sign to its first frame, in milliseconds. */
 export const PICTURE_MS = 15_000;
+/** How long an interrupted picture may take to go on before the page joins anew, in milliseconds. */
+export const INTERRUPTED_MS = 5000;
 /** How long a camera that said that it stops may stay in the room before it is asked again, in milliseconds. */
 export const STOPPED_MS = 30_000;
 /** Least wait after a refusal or a failed session, in milliseconds. */
@@ -616,8 +618,8 @@ function timer(state, name) {
     if (state.shown && !state.shown.interrupted) {
         return { state, effects: [] };
     }
-    // Neither an offer nor a frame came: begin again, as a new viewer.
-    const dropped = { ...state, shown: null, blocked: false, failures: state.failures + 1 };
+    // Neither an offer nor a frame came: begin again, as a new viewer. A picture that was lost is no failed session yet.
+    const dropped = { ...state, shown: null, blocked: false, failures: state.failures + (state.shown ? 0 : 1) };
     const again = state.link === 'joined' ? rejoin(dropped) : { state: dropped, effects: [] };
     return { state: again.state, effects: [...closing(state.shown), ...again.effects] };
 }
@@ -651,7 +653,7 @@ function interrupted(state) {
     }
     return {
         state: { ...state, shown: { ...state.shown, interrupted: true } },
-        effects: state.coming ? [] : [expectPicture()],
+        effects: state.coming ? [] : [expectPicture(INTERRUPTED_MS)],
     };
 }
 
