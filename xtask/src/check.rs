@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::fences;
 use crate::progress::Step;
@@ -11,20 +12,47 @@ use crate::system::{self, Purpose};
 use crate::test;
 use crate::workspace;
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only these; without names, all of them
+    #[arg(value_enum, value_name = "NAME")]
+    checks: Vec<Name>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// cargo fmt
+    Formatting,
+    /// Every target of every crate, warnings are errors
+    Clippy,
+    /// What may stand where
+    Fences,
+    /// Bans, licences, sources and advisories of what the programs are made of
+    Dependencies,
+    /// Types and lint of the page
+    Page,
+}
+
 type Check = fn() -> Result<()>;
 
 /// Runs every check, also after one failed, so that one run shows all there is to mend.
-pub(crate) fn run() -> Result<ExitCode> {
-    system::prepare(Purpose::Test)?;
-    let checks: [(&str, Check); 5] = [
-        ("formatting", formatting),
-        ("clippy", clippy),
-        ("fences", fences),
-        ("dependencies", dependencies),
-        ("page", page),
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let checks: [(Name, &str, Check); 5] = [
+        (Name::Formatting, "formatting", formatting),
+        (Name::Clippy, "clippy", clippy),
+        (Name::Fences, "fences", fences),
+        (Name::Dependencies, "dependencies", dependencies),
+        (Name::Page, "page", page),
     ];
+    let wanted = |name: Name| arguments.checks.is_empty() || arguments.checks.contains(&name);
+    if wanted(Name::Page) {
+        system::prepare(Purpose::Page)?;
+    }
+    if wanted(Name::Clippy) {
+        system::prepare(Purpose::Build)?;
+    }
     let mut failed = Vec::new();
-    for (name, check) in checks {
+    for (_, name, check) in checks.into_iter().filter(|(name, ..)| wanted(*name)) {
         let step = Step::begin(name);
         match check() {
             Ok(()) => {
@@ -38,7 +66,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         }
     }
     if failed.is_empty() {
-        println!("\nall checks passed");
+        println!("\neverything that was checked is in order");
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nfailed: {}", failed.join(", "));

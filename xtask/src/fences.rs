@@ -9,6 +9,7 @@
 //! | `unsafe` only at the C libraries, with its reason | everything else is checked by the compiler |
 //! | no `unsafe` can be allowed in what faces the network first | `forbid` in the manifests of `signal-*` |
 //! | 500 lines of code in a file | a file has one job that its name tells |
+//! | every dependency has a line in the decision record | what is not worth a line is not worth its weight |
 
 use std::fmt;
 use std::fs;
@@ -23,6 +24,14 @@ const VIEWER: &str = "camera-fw/src/viewer/";
 const CAPTURE: &str = "camera-fw/src/capture/";
 const FFI: [&str; 2] = [LIBVPX, "camera-fw/src/capture/v4l2.rs"];
 const FORBIDS_UNSAFE: [&str; 2] = ["signal-srv/Cargo.toml", "signal-srv/proto/Cargo.toml"];
+const DEPENDENCIES: &str = "docs/adr/0001-dependencies.md";
+/// A manifest, and what the decision record calls its crate.
+const MANIFESTS: [(&str, &str); 4] = [
+    ("camera-fw/Cargo.toml", "camera"),
+    ("signal-srv/Cargo.toml", "server"),
+    ("signal-srv/proto/Cargo.toml", "proto"),
+    ("xtask/Cargo.toml", "xtask"),
+];
 const LINES_OF_CODE: usize = 500;
 const REASON_FOR_LENGTH: &str = "Long because:";
 const REASON_FOR_UNSAFE: &str = "SAFETY:";
@@ -60,7 +69,54 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Violation>> {
             violations.extend(check_manifest(&name, &read()?));
         }
     }
+    let read = |name: &str| fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"));
+    let mut used = Vec::new();
+    for (manifest, crate_name) in MANIFESTS {
+        used.extend(dependencies_of(&read(manifest)?, crate_name));
+    }
+    violations.extend(check_dependencies(&used, &read(DEPENDENCIES)?));
     Ok(violations)
+}
+
+/// The direct dependencies of a manifest, each with its user: `server`, or `(server)` if only tests use it.
+fn dependencies_of(manifest: &str, crate_name: &str) -> Vec<(String, String)> {
+    let (mut normal, mut dev) = (Vec::new(), Vec::new());
+    let mut section = "";
+    for line in manifest.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+            continue;
+        }
+        let Some((key, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) else { continue };
+        let name = key.trim().split('.').next().unwrap_or_default().to_owned();
+        match section {
+            "[dependencies]" => normal.push(name),
+            "[dev-dependencies]" => dev.push(name),
+            _ => {}
+        }
+    }
+    dev.retain(|name| !normal.contains(name));
+    let normal = normal.into_iter().map(|name| (name, crate_name.to_owned()));
+    normal.chain(dev.into_iter().map(|name| (name, format!("({crate_name})")))).collect()
+}
+
+/// The decision record against what is used; both ways.
+fn check_dependencies(used: &[(String, String)], record: &str) -> Vec<Violation> {
+    let recorded: Vec<(String, String)> = record
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+            Some((cells.next()?.trim_end_matches('`').to_owned(), cells.next()?.to_owned()))
+        })
+        .flat_map(|(name, users)| users.split(", ").map(|user| (name.clone(), user.to_owned())).collect::<Vec<_>>())
+        .collect();
+    let violation = |what| Violation { file: DEPENDENCIES.to_owned(), line: 0, what };
+    let missing = used.iter().filter(|entry| !recorded.contains(entry));
+    let unused = recorded.iter().filter(|entry| !used.contains(entry));
+    missing
+        .map(|(name, user)| violation(format!("`{name}` in {user} has no line")))
+        .chain(unused.map(|(name, user)| violation(format!("`{name}` is not used in {user}"))))
+        .collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -271,6 +327,20 @@ mod tests {
     fn the_servers_manifests_forbid_unsafe() {
         assert!(check_manifest("signal-srv/Cargo.toml", "[lints.rust]\nunsafe_code = \"deny\"\n").is_some());
         assert!(check_manifest("signal-srv/Cargo.toml", "[lints.rust]\nunsafe_code = \"forbid\"\n").is_none());
+    }
+
+    #[test]
+    fn dependencies_and_their_record_agree() {
+        let manifest = "[package]\nname = \"x\"\n[dependencies]\nanyhow.workspace = true\n# a = 1\nv4l = \"0.14\"\n\
+             [dev-dependencies]\nproptest = { version = \"1\" }\nv4l = \"0.14\"\n";
+        let used = dependencies_of(manifest, "camera");
+        let pair = |name: &str, user: &str| (name.to_owned(), user.to_owned());
+        assert_eq!(used, [pair("anyhow", "camera"), pair("v4l", "camera"), pair("proptest", "(camera)")]);
+
+        let record = "| dependency | in | what |\n|---|---|---|\n| `anyhow` | camera | a |\n| `v4l` | camera | b |\n";
+        assert_eq!(check_dependencies(&used[..2], record), []);
+        assert_eq!(check_dependencies(&used, record).len(), 1, "proptest has no line");
+        assert_eq!(check_dependencies(&used[..1], record).len(), 1, "v4l is not used");
     }
 
     #[test]

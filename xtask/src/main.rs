@@ -39,7 +39,7 @@ enum Command {
     /// Install what the tests need and run them: all, or only the steps named
     Test(test::Arguments),
     /// Formatting, lints, fences, dependencies (licences, bans, advisories), the page's own check
-    Check,
+    Check(check::Arguments),
     /// Measure, and print each figure beside its goal
     Bench(bench::Arguments),
 }
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
-        Command::Check => check::run(),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };
     match outcome {

@@ -19,6 +19,8 @@ use crate::run;
 pub(crate) enum Purpose {
     /// Building the programs.
     Build,
+    /// Checking the page: Node.
+    Page,
     /// Building and testing: browsers and Node besides.
     Test,
 }
@@ -39,19 +41,25 @@ const BUILD: &[Package] = &[
     Package { apt: &["ca-certificates"], generic: "the usual certificate authorities", present: has_authorities },
 ];
 
-const TEST: &[Package] = &[
+const PAGE: &[Package] =
+    &[Package { apt: &["nodejs", "npm"], generic: "Node.js 18.19 or newer, with npm", present: has_node }];
+
+/// The first whose test runner does what the tests ask of it.
+const NODE: (u32, u32) = (18, 19);
+
+const BROWSERS: &[Package] = &[
     Package { apt: &["chromium"], generic: "Chromium or Google Chrome", present: || chromium().is_some() },
     Package { apt: &["firefox-esr"], generic: "Firefox", present: || firefox().is_some() },
-    Package { apt: &["nodejs", "npm"], generic: "Node.js 18 or newer, with npm", present: has_node },
 ];
 
 /// Installs what is missing for this purpose, or says what to install.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
-    let mut wanted: Vec<&Package> = BUILD.iter().collect();
-    if purpose == Purpose::Test {
-        wanted.extend(TEST);
-    }
-    let missing: Vec<&Package> = wanted.into_iter().filter(|package| !(package.present)()).collect();
+    let wanted: &[&[Package]] = match purpose {
+        Purpose::Build => &[BUILD],
+        Purpose::Page => &[PAGE],
+        Purpose::Test => &[BUILD, PAGE, BROWSERS],
+    };
+    let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -209,14 +217,14 @@ fn has_authorities() -> bool {
 }
 
 fn has_node() -> bool {
+    let version = run::output(Command::new("node").arg("--version"));
     program("npm").is_some()
-        && run::output(Command::new("node").arg("--version"))
-            .and_then(|version| node_major(&version))
-            .is_some_and(|major| major >= 18)
+        && version.and_then(|version| node_version(&version)).is_some_and(|version| version >= NODE)
 }
 
-fn node_major(version: &str) -> Option<u32> {
-    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+fn node_version(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version.trim().strip_prefix('v')?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 #[cfg(test)]
@@ -225,9 +233,9 @@ mod tests {
 
     #[test]
     fn node_versions_are_read() {
-        assert_eq!(node_major("v20.20.2\n"), Some(20));
-        assert_eq!(node_major("v9.1.0"), Some(9));
-        assert_eq!(node_major("nonsense"), None);
+        assert_eq!(node_version("v20.20.2\n"), Some((20, 20)));
+        assert!(node_version("v9.1.0") < Some(NODE));
+        assert_eq!(node_version("nonsense"), None);
     }
 
     #[test]
