@@ -248,7 +248,12 @@ async function keepAwake(on) {
         return;
     }
     try {
-        awake = (await navigator.wakeLock?.request('screen')) ?? null;
+        const lock = (await navigator.wakeLock?.request('screen')) ?? null;
+        if (wanted) {
+            awake = lock;
+        } else {
+            await lock?.release();
+        }
     } catch {
         // Refused, for example by a low battery: the picture runs all the same.
     }

@@ -235,14 +235,10 @@ export class View {
         }
         // The control that had the focus may be gone: do not let it fall back to the top of the page.
         if (document.activeElement instanceof HTMLElement && document.activeElement.closest('[hidden]')) {
-            (SCREENS[/** @type {keyof typeof SCREENS} */ (screen)]?.form ? this.#code : this.#fallbackFocus(screen)).focus();
+            const form = screen === 'enter-code' || screen === 'wrong-code';
+            (form ? this.#code : element(screen === 'live' ? 'stage-heading' : 'heading', HTMLElement)).focus();
         }
         this.#stir();
-    }
-
-    /** @param {Screen} screen */
-    #fallbackFocus(screen) {
-        return screen === 'live' ? this.#fullscreen : element('heading', HTMLElement);
     }
 
     /**

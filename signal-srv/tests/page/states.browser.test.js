@@ -21,8 +21,8 @@ import { installCamera } from './camera.js';
 const WEB = fileURLToPath(new URL('../../web/', import.meta.url));
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const POLICY =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; " +
-    "connect-src 'self'; manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; " +
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+    "manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; " +
     "require-trusted-types-for 'script'";
 /** @type {Record<string, string>} */
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
@@ -141,7 +141,6 @@ async function axe(page) {
  * @param {string} name
  */
 async function inspect(page, name) {
-    // The policy is the page's own matter until here; axe-core brings its own script.
     for (const [size, viewport] of Object.entries({ phone: PHONE, desktop: DESKTOP })) {
         for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
             await page.setViewportSize(viewport);
@@ -237,6 +236,28 @@ test('screen: camera-gone, when the camera says that it stops', async () => {
         assert.equal(await page.evaluate(() => document.querySelector('video')?.srcObject), null);
         await inspect(page, 'camera-gone');
     });
+});
+
+test('the controls go while nobody moves, and come back for the keyboard', async () => {
+    await visit({ camera: true }, { fragment: '' }, async (page) => {
+        await page.fill('#code', CODE);
+        await page.click('#form button');
+        await reaches(page, 'live');
+        await page.setViewportSize(DESKTOP);
+        await page.waitForFunction(() => getComputedStyle(/** @type {Element} */ (document.getElementById('controls'))).opacity === '0');
+        await page.keyboard.press('Tab');
+        assert.equal(await page.evaluate(() => document.activeElement?.id), 'mute');
+        await page.waitForFunction(() => getComputedStyle(/** @type {Element} */ (document.getElementById('controls'))).opacity === '1');
+    });
+});
+
+test('without scripts the page says what it needs', async () => {
+    const context = await browser.newContext({ viewport: PHONE, javaScriptEnabled: false });
+    const page = await context.newPage();
+    await page.goto(origin);
+    await shoot(page, 'noscript');
+    assert.ok(await page.locator('.noscript').isVisible());
+    await context.close();
 });
 
 test('the code leaves the address bar, and a reload still knows it', async () => {
