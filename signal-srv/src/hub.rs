@@ -13,6 +13,8 @@ use signal_proto::{
     ErrorCode, IceServer, Join, Joined, PeerId, RawValue, Role, RoomEvent, ServerMessage, encode_server,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::outbox::Outbox;
 use crate::room::{Admitted, Rooms};
 
@@ -31,6 +33,7 @@ pub struct Stats {
 pub(crate) struct Hub {
     state: Mutex<State>,
     ice_servers: Vec<IceServer>,
+    shutdown: CancellationToken,
     joins: AtomicU64,
     leaves: AtomicU64,
     dropped_signals: AtomicU64,
@@ -52,10 +55,11 @@ pub(crate) struct Seat {
 }
 
 impl Hub {
-    pub(crate) fn new(max_viewers: usize, ice_servers: Vec<IceServer>) -> Self {
+    pub(crate) fn new(max_viewers: usize, ice_servers: Vec<IceServer>, shutdown: CancellationToken) -> Self {
         Self {
             state: Mutex::new(State { rooms: Rooms::new(max_viewers), outboxes: HashMap::new() }),
             ice_servers,
+            shutdown,
             joins: AtomicU64::new(0),
             leaves: AtomicU64::new(0),
             dropped_signals: AtomicU64::new(0),
@@ -119,9 +123,13 @@ impl Drop for Seat {
         let mut state = self.hub.lock();
         let Some(hearers) = state.rooms.leave(self.peer) else { return };
         state.outboxes.remove(&self.peer);
-        let event = encode_server(&ServerMessage::Room(RoomEvent::Leave { peer: self.peer }));
-        state.tell(&hearers, &event);
         self.hub.leaves.fetch_add(1, Ordering::Relaxed);
+        // When the server stops, nobody has left: all lose the server, none its peers. A camera that heard
+        // LEAVE would end a stream that can go on.
+        if !self.hub.shutdown.is_cancelled() {
+            let event = encode_server(&ServerMessage::Room(RoomEvent::Leave { peer: self.peer }));
+            state.tell(&hearers, &event);
+        }
     }
 }
 

@@ -87,8 +87,8 @@ impl Server {
         let listen_error = |source| ServerError::Listen { address: config.listen, source };
         let address = listener.local_addr().map_err(listen_error)?;
 
-        let hub = Arc::new(Hub::new(config.max_viewers, config.ice_servers));
         let shutdown = CancellationToken::new();
+        let hub = Arc::new(Hub::new(config.max_viewers, config.ice_servers, shutdown.clone()));
         let tasks = TaskTracker::new();
         let (acceptor, certificate) = tls.map_or((None, None), |tls| (Some(tls.acceptor), Some(tls.certificate)));
         let secure = acceptor.is_some();
