@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 
 import { Session, WAITING_CANDIDATES } from '../../web/session.js';
+import { Clock } from './clock.js';
 
 /** @import {SessionEvent} from '../../web/session.js' */
 
@@ -85,6 +86,7 @@ let sent = [];
 /** @type {SessionEvent[]} */
 let events = [];
 let streams = 0;
+let clock = new Clock();
 let now = 0;
 
 /** @param {RTCIceServer[]} [iceServers] */
@@ -108,7 +110,7 @@ async function settle() {
 async function pass(seconds) {
     for (let i = 0; i < seconds; i += 1) {
         now += 1000;
-        mock.timers.tick(1000);
+        clock.tick(1000);
         await settle();
     }
 }
@@ -124,11 +126,12 @@ beforeEach(() => {
     world.document = { hidden: false };
     mock.method(performance, 'now', () => now);
     mock.method(console, 'warn', () => {});
-    mock.timers.enable({ apis: ['setInterval'] });
+    clock = new Clock();
+    clock.install();
 });
 
 afterEach(() => {
-    mock.timers.reset();
+    clock.remove();
     mock.restoreAll();
 });
 

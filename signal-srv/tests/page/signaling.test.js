@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, mock, test } from 'node:test';
+import { afterEach, beforeEach, test } from 'node:test';
 
 import { JOIN_MS, MESSAGE_BYTES, Signaling, decode, webSocketUrl } from '../../web/signaling.js';
+import { Clock } from './clock.js';
 
 /** @import {SignalingEvent} from '../../web/signaling.js' */
 
@@ -172,6 +173,7 @@ class FakeWebSocket {
 let sockets = [];
 /** @type {SignalingEvent[]} */
 let events = [];
+let clock = new Clock();
 
 function open() {
     const signaling = new Signaling('ws://host/ws', ROOM, (event) => events.push(event));
@@ -183,12 +185,13 @@ const JOINED = { type: 'JOINED', data: { peers: [], ice_servers: [] } };
 beforeEach(() => {
     sockets = [];
     events = [];
-    mock.timers.enable({ apis: ['setTimeout'] });
+    clock = new Clock();
+    clock.install();
     /** @type {any} */ (globalThis).WebSocket = FakeWebSocket;
 });
 
 afterEach(() => {
-    mock.timers.reset();
+    clock.remove();
 });
 
 test('it joins as a viewer once it has been greeted', () => {
@@ -234,9 +237,9 @@ test('a refusal is reported, then the end', () => {
 
 test('a server that never lets in counts as silent', () => {
     const { socket } = open();
-    mock.timers.tick(JOIN_MS - 1);
+    clock.tick(JOIN_MS - 1);
     assert.deepEqual(events, []);
-    mock.timers.tick(1);
+    clock.tick(1);
     assert.deepEqual(events, [{ type: 'socket-closed', timedOut: true }]);
     assert.ok(socket.closed);
     socket.onclose?.();
@@ -247,7 +250,7 @@ test('in a room there is no deadline any more', () => {
     const { socket } = open();
     socket.receive({ type: 'HELLO', data: PEER });
     socket.receive(JOINED);
-    mock.timers.tick(10 * JOIN_MS);
+    clock.tick(10 * JOIN_MS);
     assert.equal(events.length, 1);
 });
 
@@ -256,6 +259,6 @@ test('after close nothing is reported', () => {
     signaling.close();
     socket.receive(JOINED);
     socket.onclose?.();
-    mock.timers.tick(JOIN_MS);
+    clock.tick(JOIN_MS);
     assert.deepEqual(events, []);
 });

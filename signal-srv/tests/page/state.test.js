@@ -9,79 +9,10 @@ import {
     STOPPED_MS,
     initialState,
     originOf,
-    reduce,
-    screenOf,
 } from '../../web/state.js';
+import { OTHER_ROOM, Page, ROOM, closed, inRoom, live, offered, sdp } from './scripted.js';
 
-/** @import {Effect, Event, Screen, State} from '../../web/state.js' */
-
-const ROOM = 'ab'.repeat(32);
-const OTHER_ROOM = 'cd'.repeat(32);
-
-/** A page: a state, and the effects of the last event. */
-class Page {
-    /** @type {State} */
-    state;
-    /** @type {Effect[]} */
-    effects = [];
-
-    /** @param {State} [state] */
-    constructor(state = initialState(true)) {
-        this.state = state;
-    }
-
-    /** @param {Event} event */
-    on(event) {
-        const before = JSON.stringify(this.state);
-        const { state, effects } = reduce(this.state, event);
-        assert.equal(JSON.stringify(this.state), before, 'the old state is left alone');
-        this.state = state;
-        this.effects = effects;
-        return this;
-    }
-
-    /** @returns {Screen} */
-    get screen() {
-        return screenOf(this.state);
-    }
-
-    /** @param {Effect['do']} name */
-    does(name) {
-        return this.effects.filter((effect) => effect.do === name);
-    }
-}
-
-/**
- * @param {string} origin
- * @returns {string}
- */
-function sdp(origin) {
-    return `v=0\r\no=- ${origin} 2 IN IP4 127.0.0.1\r\ns=-\r\n`;
-}
-
-/** @param {string[]} cameras */
-function inRoom(...cameras) {
-    return new Page().on({ type: 'code', room: ROOM }).on({ type: 'joined', cameras, iceServers: [] });
-}
-
-/**
- * @param {Page} page
- * @param {string} peer
- * @param {string} [origin]
- */
-function offered(page, peer, origin = `1${peer}`) {
-    return page.on({ type: 'offer', peer, sdp: sdp(origin) });
-}
-
-/** A page that shows session 1 with camera "a". */
-function live() {
-    return offered(inRoom('a'), 'a').on({ type: 'picture', session: 1 });
-}
-
-/** @param {Page} page */
-function closed(page) {
-    return page.on({ type: 'socket-closed', timedOut: false });
-}
+/** @import {Event} from '../../web/state.js' */
 
 test('without WebRTC nothing helps', () => {
     const page = new Page(initialState(false));
@@ -521,74 +452,4 @@ test('more cameras than a room can have are not remembered', () => {
     assert.ok(page.state.cameras.length <= 16);
     page.on({ type: 'camera-joined', peer: 'one more' });
     assert.ok(page.state.cameras.length <= 16);
-});
-
-test('whatever comes in whatever order: at most two sessions, each closed once, and a camera brings a picture', () => {
-    /** @type {Event[]} */
-    const events = ['a', 'b'].flatMap((peer) => /** @type {Event[]} */ ([
-        { type: 'joined', cameras: [peer], iceServers: [] },
-        { type: 'camera-joined', peer },
-        { type: 'camera-left', peer },
-        { type: 'offer', peer, sdp: sdp('1') },
-        { type: 'offer', peer, sdp: sdp('2') },
-        { type: 'bye', peer, reason: 'busy' },
-        { type: 'bye', peer, reason: 'stopping' },
-        { type: 'bye', peer, reason: 'failed' },
-    ]));
-    events.push(
-        { type: 'joined', cameras: [], iceServers: [] },
-        { type: 'socket-closed', timedOut: false },
-        { type: 'refused', code: 'ROOM_FULL' },
-        { type: 'retry' },
-        { type: 'online' },
-        { type: 'visible' },
-        { type: 'suspend' },
-        { type: 'resume' },
-        { type: 'timer', timer: 'retry' },
-        { type: 'timer', timer: 'picture' },
-        { type: 'timer', timer: 'patience' },
-        { type: 'code', room: OTHER_ROOM },
-    );
-    let seed = 1;
-    const random = (/** @type {number} */ below) => {
-        seed = (seed * 48271) % 2147483647;
-        return seed % below;
-    };
-    for (let run = 0; run < 300; run += 1) {
-        const page = new Page().on({ type: 'code', room: ROOM });
-        const open = new Set();
-        const log = [];
-        for (let i = 0; i < 60; i += 1) {
-            const session = Math.max(1, page.state.sessions - random(3));
-            const own = /** @type {Event[]} */ ([
-                { type: 'picture', session },
-                { type: 'failed', session },
-                { type: 'disconnected', session },
-                { type: 'stalled', session, seconds: 3 + random(4) },
-                { type: 'flowing', session },
-            ]);
-            const all = random(2) ? own : events;
-            const event = /** @type {Event} */ (all[random(all.length)]);
-            // A link that is down delivers nothing.
-            const fromServer = ['joined', 'camera-joined', 'camera-left', 'offer', 'bye', 'refused', 'socket-closed'];
-            if (page.state.link === 'down' && fromServer.includes(event.type)) {
-                continue;
-            }
-            log.push(event.type);
-            page.on(event);
-            for (const effect of page.effects) {
-                if (effect.do === 'answer') {
-                    open.add(effect.session);
-                } else if (effect.do === 'close') {
-                    assert.ok(open.delete(effect.session), `closed twice: ${log.join(' ')}`);
-                }
-            }
-            const held = [page.state.coming, page.state.shown].filter((entry) => entry !== null).map((entry) => entry.session);
-            assert.deepEqual([...open].sort(), held.sort(), log.join(' '));
-        }
-        page.on({ type: 'retry' }).on({ type: 'joined', cameras: ['c'], iceServers: [] });
-        offered(page, 'c', '3').on({ type: 'picture', session: page.state.sessions });
-        assert.equal(page.screen, 'live', log.join(' '));
-        assert.equal(page.state.shown?.peer, 'c', log.join(' '));
-    }
 });

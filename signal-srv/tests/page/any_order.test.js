@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { OTHER_ROOM, Page, ROOM, offered, sdp } from './scripted.js';
+
+/** @import {Event} from '../../web/state.js' */
+
+test('whatever comes in whatever order: at most two sessions, each closed once, and a camera brings a picture', () => {
+    /** @type {Event[]} */
+    const events = ['a', 'b'].flatMap((peer) => /** @type {Event[]} */ ([
+        { type: 'joined', cameras: [peer], iceServers: [] },
+        { type: 'camera-joined', peer },
+        { type: 'camera-left', peer },
+        { type: 'offer', peer, sdp: sdp('1') },
+        { type: 'offer', peer, sdp: sdp('2') },
+        { type: 'bye', peer, reason: 'busy' },
+        { type: 'bye', peer, reason: 'stopping' },
+        { type: 'bye', peer, reason: 'failed' },
+    ]));
+    events.push(
+        { type: 'joined', cameras: [], iceServers: [] },
+        { type: 'socket-closed', timedOut: false },
+        { type: 'refused', code: 'ROOM_FULL' },
+        { type: 'retry' },
+        { type: 'online' },
+        { type: 'visible' },
+        { type: 'suspend' },
+        { type: 'resume' },
+        { type: 'timer', timer: 'retry' },
+        { type: 'timer', timer: 'picture' },
+        { type: 'timer', timer: 'patience' },
+        { type: 'code', room: OTHER_ROOM },
+    );
+    let seed = 1;
+    const random = (/** @type {number} */ below) => {
+        seed = (seed * 48271) % 2147483647;
+        return seed % below;
+    };
+    for (let run = 0; run < 300; run += 1) {
+        const page = new Page().on({ type: 'code', room: ROOM });
+        const open = new Set();
+        const log = [];
+        for (let i = 0; i < 60; i += 1) {
+            const session = Math.max(1, page.state.sessions - random(3));
+            const own = /** @type {Event[]} */ ([
+                { type: 'picture', session },
+                { type: 'failed', session },
+                { type: 'disconnected', session },
+                { type: 'stalled', session, seconds: 3 + random(4) },
+                { type: 'flowing', session },
+            ]);
+            const all = random(2) ? own : events;
+            const event = /** @type {Event} */ (all[random(all.length)]);
+            // A link that is down delivers nothing.
+            const fromServer = ['joined', 'camera-joined', 'camera-left', 'offer', 'bye', 'refused', 'socket-closed'];
+            if (page.state.link === 'down' && fromServer.includes(event.type)) {
+                continue;
+            }
+            log.push(event.type);
+            page.on(event);
+            for (const effect of page.effects) {
+                if (effect.do === 'answer') {
+                    open.add(effect.session);
+                } else if (effect.do === 'close') {
+                    assert.ok(open.delete(effect.session), `closed twice: ${log.join(' ')}`);
+                }
+            }
+            const held = [page.state.coming, page.state.shown].filter((entry) => entry !== null).map((entry) => entry.session);
+            assert.deepEqual([...open].sort(), held.sort(), log.join(' '));
+        }
+        page.on({ type: 'retry' }).on({ type: 'joined', cameras: ['c'], iceServers: [] });
+        offered(page, 'c', '3').on({ type: 'picture', session: page.state.sessions });
+        assert.equal(page.screen, 'live', log.join(' '));
+        assert.equal(page.state.shown?.peer, 'c', log.join(' '));
+    }
+});
