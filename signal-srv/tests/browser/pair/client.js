@@ -17,6 +17,8 @@ export class PairClient {
     /** @type {RTCPeerConnection | null} */
     #connection = null;
     #last = Promise.resolve();
+    /** Resolves with the first candidate that the browser found for the connection. */
+    #searched = Promise.resolve();
 
     /**
      * @param {{url: string, room: string, eager: boolean, cameFirst: boolean, video: HTMLVideoElement}} options
@@ -81,7 +83,10 @@ export class PairClient {
             this.video.srcObject = new MediaStream([track]);
             this.video.play().catch((error) => this.events.push(`play: ${error}`));
         };
+        let found = () => {};
+        this.#searched = new Promise((resolve) => (found = resolve));
         connection.onicecandidate = ({ candidate }) => {
+            found();
             if (candidate?.candidate) {
                 const { candidate: line, sdpMLineIndex, sdpMid } = candidate;
                 this.#send({ type: 'SIGNAL', data: { candidate: line, sdpMLineIndex, sdpMid } });
@@ -117,8 +122,12 @@ export class PairClient {
         this.#then(async () => {
             const connection = this.#connect();
             if (signal.type === 'offer') {
-                // While an offer of ours is pending the browser takes it back by itself.
                 this.events.push(`received offer in ${connection.signalingState}`);
+                // While an offer of ours is pending the browser takes it back by itself. Chromium never finds a candidate
+                // again when that happens before it has found the first.
+                if (connection.signalingState === 'have-local-offer') {
+                    await this.#searched;
+                }
                 await connection.setRemoteDescription(signal);
                 await connection.setLocalDescription(await connection.createAnswer());
                 this.#describe(connection, 'sent');
