@@ -18,6 +18,21 @@ pub enum PixelFormat {
     Yuyv,
 }
 
+impl PixelFormat {
+    /// Every format, cheapest for the encoder first.
+    pub const ALL: [Self; 3] = [Self::I420, Self::Nv12, Self::Yuyv];
+}
+
+impl fmt::Display for PixelFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::I420 => "YU12",
+            Self::Nv12 => "NV12",
+            Self::Yuyv => "YUYV",
+        })
+    }
+}
+
 /// Width and height in pixels, both at least 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

@@ -319,8 +319,8 @@ impl Client {
                     let raw = signal.encode();
                     send(socket, &ClientMessage::Signal { to, signal: &raw }).await?;
                 }
-                received = timeout(SILENCE, receive(socket)) => {
-                    let bytes = received.map_err(|_| ConnectionError::Silent)??;
+                received = receive(socket) => {
+                    let bytes = received?;
                     let Some(event) = event(&bytes)? else { continue };
                     if self.events.send(event).await.is_err() {
                         return Ok(());
@@ -372,10 +372,11 @@ fn tls_error(server: String, source: io::Error) -> ConnectionError {
     }
 }
 
-/// The next binary message. Safe to cancel.
+/// The next binary message; an error if not even a ping comes for [`SILENCE`]. Safe to cancel, but whoever cancels and
+/// calls again begins the silence anew.
 async fn receive(socket: &mut Socket) -> Result<bytes::Bytes, ConnectionError> {
     loop {
-        match socket.next().await {
+        match timeout(SILENCE, socket.next()).await.map_err(|_| ConnectionError::Silent)? {
             Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
             // Pings are answered by the library.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
@@ -473,6 +474,26 @@ mod tests {
         assert!(matches!(event(br#"{"type":"JOINED"}"#), Err(ConnectionError::Protocol(_))));
         let error = event(br#"{"type":"ERROR","data":"x","code":"ROOM_FULL"}"#);
         assert!(matches!(error, Err(ConnectionError::Refused { code: ErrorCode::RoomFull, .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_keep_a_quiet_connection_and_silence_ends_it() {
+        use tokio_tungstenite::tungstenite::protocol::Role;
+        let (near, far) = tokio::io::duplex(4096);
+        let near: Box<dyn Stream> = Box::new(near);
+        let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+        let mut server = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+        let pinging = tokio::spawn(async move {
+            for _ in 0..20 {
+                sleep(Duration::from_secs(15)).await;
+                server.send(Message::Ping("still there".into())).await.unwrap();
+            }
+            server
+        });
+        let began = tokio::time::Instant::now();
+        assert!(matches!(receive(&mut client).await, Err(ConnectionError::Silent)));
+        assert_eq!(began.elapsed().as_secs(), 20 * 15 + SILENCE.as_secs());
+        pinging.await.unwrap();
     }
 
     #[test]

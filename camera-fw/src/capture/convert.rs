@@ -2,8 +2,6 @@
 //!
 //! The result goes into a buffer that the caller keeps, so that nothing is allocated per frame.
 
-use yuv::{YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
-
 use super::{Frame, Layout, PixelFormat};
 
 /// Three planes with their strides, ready for the encoder: the frame's own memory where the format allows.
@@ -48,34 +46,34 @@ impl Converter {
         }
     }
 
+    /// Chroma of two lines becomes one: their mean. A single last line speaks for itself.
     fn yuyv_to_i420<'a>(&'a mut self, frame: &Frame, layout: &Layout) -> Picture<'a> {
-        let packed = Layout::packed_i420(layout.size);
-        self.scratch.resize(packed.bytes(), 0);
-        let (y, chroma) = self.scratch.split_at_mut(packed.planes[1].offset);
-        let (u, v) = chroma.split_at_mut(packed.planes[2].offset - packed.planes[1].offset);
-        let strides = packed.planes.map(|plane| plane.stride);
-        let mut out = YuvPlanarImageMut {
-            y_plane: yuv::BufferStoreMut::Borrowed(&mut *y),
-            y_stride: strides[0] as u32,
-            u_plane: yuv::BufferStoreMut::Borrowed(&mut *u),
-            u_stride: strides[1] as u32,
-            v_plane: yuv::BufferStoreMut::Borrowed(&mut *v),
-            v_stride: strides[2] as u32,
-            width: layout.size.width,
-            height: layout.size.height,
-        };
-        let packed = YuvPackedImage {
-            yuy: frame.plane(0),
-            yuy_stride: layout.planes[0].stride as u32,
-            width: layout.size.width,
-            height: layout.size.height,
-        };
-        if let Err(error) = yuyv422_to_yuv420(&mut out, &packed) {
-            // Sizes were checked when the frame was made, so this is a fault of ours; a grey picture says so.
-            tracing::error!(%error, "conversion from YUYV failed");
+        let out = Layout::packed_i420(layout.size);
+        self.scratch.resize(out.bytes(), 0);
+        let (y, chroma) = self.scratch.split_at_mut(out.planes[1].offset);
+        let (u, v) = chroma.split_at_mut(out.planes[2].offset - out.planes[1].offset);
+        let strides = out.planes.map(|plane| plane.stride);
+
+        let stride = layout.planes[0].stride;
+        let pairs_out = y.chunks_mut(2 * strides[0]).zip(u.chunks_mut(strides[1])).zip(v.chunks_mut(strides[2]));
+        for (pair, ((y, u), v)) in frame.plane(0).chunks(2 * stride).zip(pairs_out) {
+            let (upper, lower) = pair.split_at(stride.min(pair.len()));
+            let lower = if lower.is_empty() { upper } else { lower };
+            for (line, y) in [upper, lower].into_iter().zip(y.chunks_mut(strides[0])) {
+                for (sample, y) in line.chunks_exact(2).zip(y) {
+                    *y = sample[0];
+                }
+            }
+            for (((upper, lower), u), v) in upper.chunks_exact(4).zip(lower.chunks_exact(4)).zip(u).zip(v) {
+                (*u, *v) = (mean(upper[1], lower[1]), mean(upper[3], lower[3]));
+            }
         }
         Picture { planes: [y, u, v], strides }
     }
+}
+
+fn mean(a: u8, b: u8) -> u8 {
+    ((u16::from(a) + u16::from(b) + 1) / 2) as u8
 }
 
 #[cfg(test)]
@@ -113,6 +111,35 @@ mod tests {
         assert_eq!(picture.planes[1], [10, 11, 12, 13]);
         assert_eq!(picture.planes[2], [20, 21, 22, 23]);
         assert_eq!(picture.strides, [8, 2, 2]);
+    }
+
+    #[test]
+    fn yuyv_with_padding_and_odd_size_is_converted_to_its_last_line() {
+        for (width, height, stride) in
+            [(64, 4, 160), (64, 3, 160), (63, 5, 160), (64, 2, 160), (64, 1, 160), (63, 3, 128)]
+        {
+            let size = Size { width, height };
+            let layout = Layout::contiguous(PixelFormat::Yuyv, size, stride);
+            let mut bytes = vec![0xee; layout.bytes()];
+            for (line, padded) in bytes.chunks_mut(stride).enumerate() {
+                let (luma, u) = (16 + 10 * line as u8, 90 + 10 * line as u8);
+                padded[..128].chunks_exact_mut(4).for_each(|pair| pair.copy_from_slice(&[luma, u, luma, 160]));
+            }
+            let frame = frame(layout, bytes);
+            let mut converter = Converter::default();
+            let picture = converter.i420(&frame);
+            let lines: Vec<_> = picture.planes[0].chunks(width as usize).collect();
+            assert_eq!(lines.len(), height as usize, "{size}");
+            for (line, samples) in lines.into_iter().enumerate() {
+                assert!(samples.iter().all(|y| *y == 16 + 10 * line as u8), "{size}, line {line}: {samples:?}");
+            }
+            for (pair, samples) in picture.planes[1].chunks(32).enumerate() {
+                let alone = 2 * pair as u32 + 1 == height;
+                let mean = 90 + 20 * pair as u8 + if alone { 0 } else { 5 };
+                assert!(samples.iter().all(|u| *u == mean), "{size}, pair {pair}: {samples:?} is not {mean}");
+            }
+            assert_eq!(picture.planes[2], vec![160; size.chroma().area()], "{size}");
+        }
     }
 
     #[test]

@@ -107,6 +107,20 @@ pub enum CaptureError {
         /// The formats that it has.
         offered: String,
     },
+    /// It gives no whole pictures.
+    #[error("{} gives its pictures as single fields ({order}); choose a progressive mode for its input", path.display())]
+    Fields {
+        /// Its path.
+        path: PathBuf,
+        /// How the fields come.
+        order: String,
+    },
+    /// It was there, and is no more.
+    #[error("{} went away while it was streaming; look at its cable and its power supply", path.display())]
+    Gone {
+        /// Its path.
+        path: PathBuf,
+    },
     /// The device refused a step.
     #[error("{} failed to {action}: {source}", path.display())]
     Device {
@@ -172,8 +186,25 @@ pub fn open(spec: &SourceSpec, wanted: Wanted) -> Result<Box<dyn Source>, Captur
     Ok(match spec {
         SourceSpec::Pattern => Box::new(TestPattern::new(wanted)),
         SourceSpec::Y4m(path) => Box::new(Y4mFile::open(path)?),
-        SourceSpec::Device(path) => Box::new(v4l2::Device::open(path, wanted)?),
+        SourceSpec::Device(path) => open_device(path, wanted, DeviceOptions::default())?,
     })
+}
+
+/// What a tool may ask of a device where [`open`] lets the device decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeviceOptions {
+    /// This format; otherwise the cheapest to encode.
+    pub format: Option<PixelFormat>,
+    /// Lines so many bytes apart, if the driver can do that; 0: as close as the driver puts them.
+    pub stride: u32,
+}
+
+/// Opens a V4L2 device and starts it.
+///
+/// # Errors
+/// With what is wrong and what to do, fit for a person; [`CaptureError::Format`] if it has not the format asked for.
+pub fn open_device(path: &Path, wanted: Wanted, options: DeviceOptions) -> Result<Box<dyn Source>, CaptureError> {
+    Ok(Box::new(v4l2::Device::open(path, wanted, options)?))
 }
 
 /// The beat of a source that has no clock of its own.

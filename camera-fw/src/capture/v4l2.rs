@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::time::{ClockId, clock_gettime};
+use v4l::format::FieldOrder;
 use v4l::v4l_sys::{
     V4L2_BUF_FLAG_ERROR, V4L2_BUF_FLAG_TIMESTAMP_MASK, V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, V4L2_CAP_DEVICE_CAPS,
     V4L2_CAP_STREAMING, V4L2_CAP_VIDEO_CAPTURE, v4l2_buf_type_V4L2_BUF_TYPE_VIDEO_CAPTURE as VIDEO_CAPTURE,
@@ -29,7 +30,7 @@ use v4l::video::Capture as _;
 use v4l::video::capture::Parameters;
 use v4l::{FourCC, Fraction};
 
-use super::{CaptureError, Source, Wanted};
+use super::{CaptureError, DeviceOptions, Source, Wanted};
 use crate::frame::{DeviceBuffers, Frame, Layout, PixelFormat, Size};
 
 /// One being filled, one waiting, one in the slot, one in the encoder.
@@ -52,25 +53,27 @@ pub(super) struct Device {
 }
 
 impl Device {
-    /// Opens the device in its cheapest usable format, with the size and rate nearest to those wanted, and starts it.
-    pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Self, CaptureError> {
+    /// Opens the device with the size and rate nearest to those wanted, and starts it.
+    pub(super) fn open(path: &Path, wanted: Wanted, options: DeviceOptions) -> Result<Self, CaptureError> {
         let failed = |action| move |source| device_error(path, action, source);
         let device = v4l::Device::with_path(path).map_err(failed("open"))?;
         require_camera(&device, path)?;
 
-        let (fourcc, format) = choose_format(&device, path)?;
-        let asked = v4l::Format::new(wanted.size.width, wanted.size.height, fourcc);
+        let (fourcc, format) = choose_format(&device, path, options.format)?;
+        let mut asked = v4l::Format::new(wanted.size.width, wanted.size.height, fourcc);
+        asked.stride = options.stride;
         let granted = device.set_format(&asked).map_err(failed("set its format"))?;
         if granted.fourcc != fourcc || granted.width == 0 || granted.height == 0 {
             return Err(CaptureError::Format { path: path.into(), offered: format!("{} only", granted.fourcc) });
         }
+        require_whole_pictures(granted.field_order, path)?;
         let size = Size { width: granted.width, height: granted.height };
         let fallback = if format == PixelFormat::Yuyv { granted.width * 2 } else { granted.width };
         let layout = Layout::contiguous(format, size, granted.stride.max(fallback) as usize);
 
         // Cameras without a settable rate refuse; their own rate is what there is.
         let parameters = device.set_params(&Parameters::with_fps(wanted.fps)).or_else(|_| device.params());
-        let fps = parameters.map_or(f64::from(wanted.fps), |parameters| rate(parameters.interval));
+        let fps = parameters.ok().and_then(|parameters| rate(parameters.interval)).unwrap_or(f64::from(wanted.fps));
 
         let buffers = Arc::new(Buffers::map(device).map_err(failed("map its buffers"))?);
         for index in 0..buffers.maps.len() {
@@ -114,6 +117,9 @@ impl Source for Device {
         let buffer = match self.buffers.dequeue() {
             Ok(buffer) => buffer,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => {
+                return Err(CaptureError::Gone { path: self.path.clone() });
+            }
             Err(error) => return Err(self.error("deliver a frame", error)),
         };
         self.last_frame = Instant::now();
@@ -140,10 +146,10 @@ impl Drop for Device {
     }
 }
 
-/// The device's memory-mapped buffers, and the device, which must outlive them.
+/// The device's memory-mapped buffers, and the device, which must outlive them: fields are dropped in this order.
 struct Buffers {
-    device: v4l::Device,
     maps: Vec<Map>,
+    device: v4l::Device,
 }
 
 impl Buffers {
@@ -156,7 +162,7 @@ impl Buffers {
             ..unsafe { std::mem::zeroed() }
         };
         ioctl(&device, vidioc::VIDIOC_REQBUFS, &mut request)?;
-        let mut buffers = Self { device, maps: Vec::with_capacity(request.count as usize) };
+        let mut buffers = Self { maps: Vec::with_capacity(request.count as usize), device };
         for index in 0..request.count {
             let mut buffer = descriptor(index as usize);
             ioctl(&buffers.device, vidioc::VIDIOC_QUERYBUF, &mut buffer)?;
@@ -288,10 +294,17 @@ fn require_camera(device: &v4l::Device, path: &Path) -> Result<String, CaptureEr
     Ok(String::from_utf8_lossy(&name).into_owned())
 }
 
-fn choose_format(device: &v4l::Device, path: &Path) -> Result<(FourCC, PixelFormat), CaptureError> {
+/// The format asked for if the device has it; without a wish, its cheapest usable one.
+fn choose_format(
+    device: &v4l::Device,
+    path: &Path,
+    wish: Option<PixelFormat>,
+) -> Result<(FourCC, PixelFormat), CaptureError> {
     let offered = offered(device).map_err(|source| device_error(path, "list its formats", source))?;
     let usable = FORMATS.into_iter().map(|(name, format)| (FourCC::new(name), format));
-    usable.into_iter().find(|(fourcc, _)| offered.contains(fourcc)).ok_or_else(|| {
+    let mut usable =
+        usable.filter(|(fourcc, format)| offered.contains(fourcc) && wish.is_none_or(|wish| wish == *format));
+    usable.next().ok_or_else(|| {
         let names: Vec<_> = offered.iter().map(ToString::to_string).collect();
         let offered = if names.is_empty() { "no format".into() } else { format!("{} only", names.join(", ")) };
         CaptureError::Format { path: path.into(), offered }
@@ -302,8 +315,26 @@ fn offered(device: &v4l::Device) -> io::Result<Vec<FourCC>> {
     Ok(device.enum_formats()?.into_iter().map(|description| description.fourcc).collect())
 }
 
-fn rate(interval: Fraction) -> f64 {
-    f64::from(interval.denominator.max(1)) / f64::from(interval.numerator.max(1))
+/// An analogue input may give every other line at a time: as a picture that would be squashed, and shake.
+fn require_whole_pictures(order: FieldOrder, path: &Path) -> Result<(), CaptureError> {
+    match order {
+        FieldOrder::Any
+        | FieldOrder::Progressive
+        | FieldOrder::Interlaced
+        | FieldOrder::InterlacedTB
+        | FieldOrder::InterlacedBT => Ok(()),
+        FieldOrder::Top
+        | FieldOrder::Bottom
+        | FieldOrder::Alternate
+        | FieldOrder::SequentialTB
+        | FieldOrder::SequentialBT => Err(CaptureError::Fields { path: path.into(), order: order.to_string() }),
+    }
+}
+
+/// Frames a second, if the driver knows: some leave zeros.
+fn rate(interval: Fraction) -> Option<f64> {
+    let known = interval.numerator > 0 && interval.denominator > 0;
+    known.then(|| f64::from(interval.denominator) / f64::from(interval.numerator))
 }
 
 fn device_error(path: &Path, action: &'static str, source: io::Error) -> CaptureError {
@@ -356,6 +387,20 @@ mod tests {
         assert!(text(Errno::EBUSY).contains("another program uses the camera"));
         assert!(text(Errno::EACCES).contains("group video"));
         assert!(text(Errno::EIO).contains("failed to open: Input/output error"), "{}", text(Errno::EIO));
+    }
+
+    #[test]
+    fn a_driver_that_knows_no_rate_is_not_believed() {
+        assert_eq!(rate(Fraction::new(1, 25)), Some(25.0));
+        assert_eq!(rate(Fraction::new(0, 0)), None);
+        assert_eq!(rate(Fraction::new(1, 0)), None);
+    }
+
+    #[test]
+    fn single_fields_are_no_pictures() {
+        assert!(require_whole_pictures(FieldOrder::Interlaced, Path::new("/dev/video0")).is_ok());
+        let refused = require_whole_pictures(FieldOrder::Alternate, Path::new("/dev/video0")).unwrap_err().to_string();
+        assert!(refused.contains("/dev/video0") && refused.contains("alternate"), "{refused}");
     }
 
     #[test]
