@@ -71,7 +71,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
             () = stop.cancelled() => break Ok(()),
             error = pipeline.failed() => break Err(error.into()),
             event = signaling.event() => handle(event, config.protocol, &mut viewers),
-            _ = viewers.gone() => {}
+            () = viewers.gone() => {}
             () = health.tick() => health.report(viewers.count()),
         }
     };

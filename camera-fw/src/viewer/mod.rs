@@ -43,7 +43,7 @@ pub struct Viewers {
     attached: HashMap<PeerId, mpsc::Sender<Event>>,
     /// Those who stayed when the signaling connection was lost: they watch on, but have no address any more.
     detached: HashMap<PeerId, mpsc::Sender<Event>>,
-    tasks: JoinSet<PeerId>,
+    tasks: JoinSet<()>,
 }
 
 impl Viewers {
@@ -87,6 +87,7 @@ impl Viewers {
             }
             return;
         }
+        self.make_room();
         let (inputs, receiver) = mpsc::channel(INPUTS);
         let viewer = Viewer {
             peer,
@@ -129,19 +130,24 @@ impl Viewers {
         }
     }
 
-    /// Waits until a session is over. Safe to cancel; never returns while there are none.
-    pub async fn gone(&mut self) -> PeerId {
-        loop {
-            match self.tasks.join_next().await {
-                Some(Ok(peer)) => {
-                    self.attached.remove(&peer);
-                    self.detached.remove(&peer);
-                    return peer;
-                }
-                Some(Err(error)) => tracing::error!(%error, "a viewer's task broke"),
-                None => return std::future::pending().await,
-            }
+    /// Streams that outlived the signaling connection must not pile up when it breaks again and again.
+    fn make_room(&mut self) {
+        while self.attached.len() + self.detached.len() >= 2 * self.limit {
+            let Some(peer) = self.detached.keys().next().copied() else { return };
+            // Without a sender its session ends as if the viewer had left.
+            self.detached.remove(&peer);
         }
+    }
+
+    /// Waits until a session is over. Safe to cancel; never returns while there are none.
+    pub async fn gone(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::error!(%error, "a viewer's task broke"),
+            None => std::future::pending().await,
+        }
+        self.attached.retain(|_, inputs| !inputs.is_closed());
+        self.detached.retain(|_, inputs| !inputs.is_closed());
     }
 
     /// Ends every session, in order where the time allows it.
@@ -165,7 +171,7 @@ struct Viewer {
 }
 
 impl Viewer {
-    async fn run(mut self) -> PeerId {
+    async fn run(mut self) {
         let began = Instant::now();
         let connection = Connection::open(&self.ice_servers, self.fanout.commands().clone()).await;
         let outcome = match connection {
@@ -189,7 +195,6 @@ impl Viewer {
             }
         };
         tracing::info!(?outcome, seconds = began.elapsed().as_secs(), "viewer gone");
-        self.peer
     }
 
     async fn serve(&mut self, connection: &mut Connection) -> Outcome {
