@@ -88,13 +88,13 @@ impl Log {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_in(&self, output: impl Read, echo: bool) {
+    fn take_in(&self, output: impl Read) {
         for line in BufReader::new(output).split(b'\n') {
             let Ok(line) = line else { return };
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             // A full disk must not stop the stream.
             let _ = writeln!(self.file.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
-            if echo && (line.contains(" WARN ") || line.contains("ERROR ")) {
+            if line.contains("ERROR ") {
                 println!("{line}");
             }
             let mut lines = self.lines();
@@ -108,7 +108,7 @@ impl Log {
 }
 
 impl Program {
-    /// Starts `command`; what it says goes to the file `log`, warnings and errors also to the terminal.
+    /// Starts `command`; what it says goes to the file `log`, errors also to the terminal.
     pub(crate) fn start(name: &'static str, command: &Command, log: &Path, interrupts: &Interrupts) -> Result<Self> {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = ending_with_us(command);
@@ -122,7 +122,7 @@ impl Program {
         ];
         for output in outputs.into_iter().flatten() {
             let log = Arc::clone(&log);
-            readers.push(thread::spawn(move || log.take_in(output, true)));
+            readers.push(thread::spawn(move || log.take_in(output)));
         }
         Ok(Self { name, child, log, readers })
     }
