@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! demo    system packages ▶ release build ▶ server ▶ camera ▶ link and QR code ▶ until Ctrl-C
-//! test    system packages ▶ check's quick parts ▶ cargo test ▶ page ▶ end to end, then one sum
+//! test    system packages ▶ check's quick parts ▶ cargo test ▶ page ▶ end to end ▶ guest, then one sum
 //! check   formatting, lints, fences, dependencies, page
 //! bench   figures beside their goals
 //! ```
@@ -19,6 +19,7 @@ mod source_text;
 mod system;
 mod tally;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;

@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Page,
     /// Building and testing: browsers and Node besides.
     Test,
+    /// An emulated machine, besides what building takes.
+    Guest,
 }
 
 struct Package {
@@ -52,12 +54,26 @@ const BROWSERS: &[Package] = &[
     Package { apt: &["firefox-esr"], generic: "Firefox", present: || firefox().is_some() },
 ];
 
+const GUEST: &[Package] = &[
+    Package {
+        apt: &["qemu-system-x86"],
+        generic: "QEMU for x86-64",
+        present: || program("qemu-system-x86_64").is_some(),
+    },
+    Package { apt: &["busybox-static"], generic: "busybox", present: || program("busybox").is_some() },
+    Package { apt: &["kmod"], generic: "modprobe and depmod", present: || administration("depmod").is_some() },
+    Package { apt: &["v4l-utils"], generic: "v4l2-ctl", present: || program("v4l2-ctl").is_some() },
+    Package { apt: &["binutils"], generic: "strip", present: || program("strip").is_some() },
+    Package { apt: &["xz-utils"], generic: "xz", present: || program("xz").is_some() },
+];
+
 /// Installs what is missing for this purpose, or says what to install.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
         Purpose::Build => &[BUILD],
         Purpose::Page => &[PAGE],
         Purpose::Test => &[BUILD, PAGE, BROWSERS],
+        Purpose::Guest => &[BUILD, GUEST],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();
     if missing.is_empty() {
@@ -98,17 +114,26 @@ fn install(packages: &[&str]) -> Result<()> {
             bail!("without these packages it cannot go on");
         }
     }
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
-        if root {
-            command.env("DEBIAN_FRONTEND", "noninteractive");
-        } else {
-            command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
-        }
-        run::to_the_end(command.args(arguments))
-    };
-    apt(&["update"])?;
-    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+    apt(root, &["update"])?;
+    apt(root, &[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+fn apt(root: bool, arguments: &[&str]) -> Result<()> {
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if root {
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+    } else {
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    }
+    run::to_the_end(command.args(arguments))
+}
+
+/// Lets apt learn what there is today; who is not root must do that by hand.
+pub(crate) fn refresh_package_lists() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("apt's package lists are missing or old; run this, then try again:\n\n  sudo apt-get update\n");
+    }
+    apt(true, &["update"])
 }
 
 fn agreed(question: &str) -> Result<bool> {
@@ -121,8 +146,7 @@ fn agreed(question: &str) -> Result<bool> {
 
 /// Ubuntu's browser packages only fetch snaps, which a test cannot give a profile folder of its own.
 fn refuse_snap_browsers(missing: &[&Package]) -> Result<()> {
-    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    if !is_ubuntu(&os) {
+    if !on_ubuntu() {
         return Ok(());
     }
     let browsers: Vec<_> = missing
@@ -141,6 +165,11 @@ fn refuse_snap_browsers(missing: &[&Package]) -> Result<()> {
     )
 }
 
+/// Whether this is Ubuntu, which names and cuts some packages differently.
+pub(crate) fn on_ubuntu() -> bool {
+    is_ubuntu(&fs::read_to_string("/etc/os-release").unwrap_or_default())
+}
+
 fn is_ubuntu(os_release: &str) -> bool {
     os_release.lines().any(|line| matches!(line, "ID=ubuntu" | "ID=\"ubuntu\""))
 }
@@ -149,6 +178,12 @@ fn is_ubuntu(os_release: &str) -> bool {
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(|file| is_program(file))
+}
+
+/// A program of the administrator: not on everybody's path.
+pub(crate) fn administration(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/sbin", "/sbin"].map(Path::new);
+    program(name).or_else(|| folders.into_iter().map(|folder| folder.join(name)).find(|file| is_program(file)))
 }
 
 fn is_program(file: &Path) -> bool {

@@ -13,6 +13,7 @@ use crate::progress::{Shown, Step, strong};
 use crate::run;
 use crate::system::{self, Purpose};
 use crate::tally::Tally;
+use crate::vm;
 use crate::workspace;
 
 #[derive(Debug, clap::Args)]
@@ -32,10 +33,12 @@ enum Name {
     Page,
     /// Camera, server and page together, in Chromium and in Firefox
     E2e,
+    /// The camera code on a kernel driver, in an emulated machine
+    Vm,
 }
 
 impl Name {
-    const ALL: [Self; 4] = [Self::Check, Self::Rust, Self::Page, Self::E2e];
+    const ALL: [Self; 5] = [Self::Check, Self::Rust, Self::Page, Self::E2e, Self::Vm];
 
     fn parts(self) -> Vec<Part> {
         match self {
@@ -51,6 +54,7 @@ impl Name {
                 Part::new("e2e: in Chromium", |tally| end_to_end("chromium", tally)),
                 Part::new("e2e: in Firefox", |tally| end_to_end("firefox", tally)),
             ],
+            Self::Vm => vec![Part::new("vm: capture on a kernel driver", vm::run)],
         }
     }
 }
@@ -76,10 +80,18 @@ struct Outcome {
 /// Runs the steps; the last line printed is the sum.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let begun = Instant::now();
-    let names: Vec<Name> =
+    let mut names: Vec<Name> =
         Name::ALL.into_iter().filter(|name| arguments.steps.is_empty() || arguments.steps.contains(name)).collect();
-    let only_rust = names.iter().all(|name| *name == Name::Rust);
+    if let Some(reason) = vm::impossible().filter(|_| names.contains(&Name::Vm)) {
+        ensure!(arguments.steps.is_empty(), "the step vm is not possible here: {reason}");
+        println!("The step vm is left out: {reason}.");
+        names.retain(|name| *name != Name::Vm);
+    }
+    let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Vm));
     system::prepare(if only_rust { Purpose::Build } else { Purpose::Test })?;
+    if names.contains(&Name::Vm) {
+        system::prepare(Purpose::Guest)?;
+    }
 
     let mut outcomes = Vec::new();
     for part in names.into_iter().flat_map(Name::parts) {

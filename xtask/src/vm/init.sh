@@ -1,8 +1,8 @@
 #!/bin/busybox sh
-# The guest's only program: loads vivid, tries the camera code on it, reports, powers off.
+# The guest's only script: loads vivid, tries the camera code on it, reports, powers off.
 #
 # What is reported goes to the second serial port, so that the kernel's own lines (first port) cannot tear it apart:
-# between `::begin NAME` and `::end NAME STATUS` what a command printed. Judged on the host, by verdict.rs.
+# between `::begin NAME` and `::end NAME STATUS` stands what was printed. verdict.rs, on the host, judges it.
 
 /bin/busybox --install -s /bin
 export PATH=/bin
@@ -10,43 +10,19 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
+chmod 1777 /tmp
 stty -F /dev/ttyS1 -opost
 exec >/dev/ttyS1 2>&1
 
-# run NAME COMMAND...: one check. A command that hangs is ended, with status 143.
-run() {
-	name=$1
-	shift
-	echo "::begin $name"
-	timeout 90 "$@"
-	echo "::end $name $?"
-}
+while read -r module options; do
+	# shellcheck disable=SC2086 # Options are several words.
+	insmod "/modules/$module" $options || echo "cannot load $module"
+done </modules/list
 
-# during COMMAND: starts a capture without end, runs COMMAND once it streams, waits for the capture's end.
-during() {
-	timeout 60 capture $camera YU12 --frames "${frames:-1000000}" >/tmp/captured 2>&1 &
-	pid=$!
-	until grep -q 'camera started' /tmp/captured; do
-		kill -0 $pid || break
-		usleep 20000
-	done
-	eval "$1"
-	wait $pid
-	status=$?
-	cat /tmp/captured
-	return $status
-}
+camera=/dev/video0 # S-Video (0), webcam (1), HDMI (2)
+planes=/dev/video1 # multi-planar alone
 
-control() { v4l2-ctl --device $camera --set-ctrl "$1"; }
-
-# failing CONTROL: an open that meets this fault, then one that must find nothing left over from it.
-failing() {
-	control "$1=1"
-	capture $camera YU12 --frames 5 && echo "the fault went unnoticed"
-	capture $camera YU12 --frames 5
-}
-
-# Under one name for the host: functions cannot run under `timeout`, and need not: what they start does.
+# section NAME COMMAND...: one part of the report.
 section() {
 	name=$1
 	shift
@@ -55,53 +31,108 @@ section() {
 	echo "::end $name $?"
 }
 
-while read -r module options; do
-	insmod "/modules/$module" $options || echo "cannot load $module"
-done </modules/list
+# A capture that hangs is ended, with status 143.
+try() { timeout 60 capture "$@"; }
 
-camera=/dev/video0
-planes=/dev/video1
-control osd_text_mode=2
-control show_border=1,show_square=1
+control() { v4l2-ctl --device $camera --set-ctrl "$1"; }
 
-run devices camera-fw devices
-run formats capture $camera
-mkdir /tmp/saved
-for format in YU12 NV12 YUYV; do
-	run plain-$format capture $camera $format --frames 10 --save /tmp/saved/$format
-	run padded-$format capture $camera $format --frames 10 --stride 2048 --save /tmp/saved/$format-padded
-done
-run same sh -c 'cd /tmp/saved && md5sum *'
+input() { v4l2-ctl --device $camera --set-input "$1"; }
 
-section busy during "capture $camera YU12; echo status=\$?; kill \$pid"
-run not-a-camera capture $planes
+# while_running PROGRAM TEXT COMMANDS: starts it, runs COMMANDS once it has said TEXT, waits for its end.
+while_running() {
+	program=$1
+	text=$2
+	commands=$3
+	$program >/tmp/said 2>&1 &
+	pid=$!
+	until grep -q "$text" /tmp/said; do
+		kill -0 $pid || break
+		usleep 20000
+	done
+	eval "$commands"
+	wait $pid
+	status=$?
+	cat /tmp/said
+	return $status
+}
 
-control percentage_of_dropped_buffers=30
-run gaps capture $camera YU12
-control percentage_of_dropped_buffers=100
-run stalled capture $camera YU12
-control percentage_of_dropped_buffers=0
+# during FRAMES COMMANDS: COMMANDS while a capture streams; its end is the section's.
+during() { while_running "timeout 60 capture $camera YU12 --frames $1" 'camera started' "$2"; }
 
-frames=60
-section damaged during 'for i in 1 2 3; do control inject_v4l2_buf_flag_error=1; usleep 200000; done'
-unset frames
-section fatal during 'control inject_fatal_streaming_error=1'
+# failing CONTROL: an open that meets this fault, then one that must find nothing left over from it.
+failing() {
+	control "$1=1"
+	try $camera YU12 --frames 5 && echo 'the fault went unnoticed'
+	try $camera YU12 --frames 5
+}
+
+# One picture of each format, with lines close together and far apart: the same pixels, or a stride is wrong.
+pictures() {
+	mkdir /tmp/pictures
+	for format in YU12 NV12 YUYV; do
+		try $camera $format --frames 5 --save /tmp/pictures/$format
+		try $camera $format --frames 5 --save /tmp/pictures/$format-padded --stride 2048
+	done
+	cd /tmp/pictures && md5sum ./*
+	cd /
+}
+
+rates() {
+	input 1
+	try $camera NV12 --size 320x180 --fps 30
+	try $camera NV12 --size 320x180 --fps 10 --frames 20
+}
+
+# The first mode in vivid's list that is interlaced: HDMI gives it field by field.
+fields() {
+	input 2
+	mode=$(v4l2-ctl --device $camera --list-dv-timings | awk '/Index/ { index_ = $2 } /interlaced/ { print index_; exit }')
+	v4l2-ctl --device $camera --set-dv-bt-timings "index=$mode"
+	try $camera
+}
+
+damage() {
+	for _ in 1 2 3; do
+		control inject_v4l2_buf_flag_error=1
+		usleep 200000
+	done
+}
+
+input 0
+v4l2-ctl --device $camera --set-standard ntsc
+# No text, which changes with time; a square in the middle, so that lines differ.
+control osd_text_mode=2,show_square=1
+
+section devices camera-fw devices
+section formats try $camera
+section pictures pictures
+
+section rates rates
+section fields fields
+input 0
+
+# The owner is not of the group video, as on a fresh system.
+section permission su maker -c "capture $camera"
+section multi-planar try $planes
+section no-device try /dev/video7
+section busy during 1000000 "try $camera YU12; echo \"second=\$?\"; kill \$pid"
+
 section reqbufs failing inject_vidioc_reqbufs_error
 section qbuf failing inject_vidioc_qbuf_error
 section streamon failing inject_vidioc_streamon_error
+control percentage_of_dropped_buffers=30
+section dropped try $camera YU12
+control percentage_of_dropped_buffers=100
+section stalled try $camera YU12
+control percentage_of_dropped_buffers=0
+export CAMERA_FW_LOG=camera_fw=debug
+section damaged during 60 damage
+unset CAMERA_FW_LOG
+section fatal during 1000000 'control inject_fatal_streaming_error=1'
 
-v4l2-ctl --device $camera --set-input 1
-run webcam capture $camera YUYV --size 640x480
-v4l2-ctl --device $camera --set-input 2
-run hdmi capture $camera NV12 --frames 5 --size 1280x720
-v4l2-ctl --device $camera --list-dv-timings
-v4l2-ctl --device $camera --set-dv-bt-timings index=0
-run hdmi2 capture $camera NV12 --frames 5 --size 1280x720
-v4l2-ctl --device $camera --set-input 0
-v4l2-ctl --device $camera --list-ctrls
+section agent while_running "timeout 60 camera-fw run --source $camera --server ws://127.0.0.1:8192 --state-dir /tmp/state" \
+	'source opened' 'kill -TERM $pid'
+section disconnect during 1000000 'control disconnect=1'
 
-section agent sh -c 'timeout 5 camera-fw run --source /dev/video0 --server ws://127.0.0.1:8192 --state-dir /tmp/state'
-section disconnect during 'control disconnect=1'
-run devices-after camera-fw devices
-echo "::done"
+echo '::done'
 poweroff -f

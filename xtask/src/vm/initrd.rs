@@ -86,7 +86,10 @@ fn libraries_of(program: &Path) -> Vec<PathBuf> {
 
 /// Of `libc.so.6 => /lib/…/libc.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`.
 fn libraries_in(list: &str) -> Vec<PathBuf> {
-    list.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/'))).map(PathBuf::from).collect()
+    list.lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// A cpio archive of the kind `newc`: the one that the kernel unpacks
