@@ -8,14 +8,14 @@
 //! One line for each format (here it is folded), made for people and for scripts:
 //!
 //! ```text
-//! format=YU12 size=720x480 stride=720 rate=29.97 fps=29.95 frames=60 gaps=0 repeated=0 age_ms=2
+//! format=YU12 size=720x480 stride=720 rate=29.97 fps=29.95 frames=60 gaps=0 repeated=0 backwards=0 age_ms=2
 //!     mean_y=99.10 mean_u=127.40 mean_v=128.20 keys=1 bytes=20480
 //! ```
 //!
 //! `rate` is what the device promises, `fps` what was measured; `gaps` counts frames that the driver dropped or that were
-//! damaged, `repeated` those whose number did not rise; `age_ms` is the mean time from capture to delivery; `mean_y` to
-//! `mean_v` are the mean samples of the last picture as the encoder sees it; `keys` and `bytes` are what the encoder made
-//! of all of them.
+//! damaged, `repeated` those with the number of the one before, `backwards` those with a lower one; `age_ms` is the mean
+//! time from capture to delivery; `mean_y` to `mean_v` are the mean samples of the last picture as the encoder sees it;
+//! `keys` and `bytes` are what the encoder made of all of them.
 //!
 //! Exit code 1, with the reason on standard error, if the device cannot do what was asked for.
 
@@ -147,8 +147,8 @@ struct Sum {
     span: Option<(Instant, Instant)>,
     last: Option<u64>,
     gaps: u64,
-    /// Sequence numbers that did not rise: a driver must not do that.
     repeated: u64,
+    backwards: u64,
     age: Duration,
     means: [f64; 3],
     keys: u64,
@@ -162,7 +162,8 @@ impl Sum {
         self.span = Some((self.span.map_or(at, |(first, _)| first), at));
         if let Some(last) = self.last {
             self.gaps += sequence.saturating_sub(last + 1);
-            self.repeated += u64::from(sequence <= last);
+            self.repeated += u64::from(sequence == last);
+            self.backwards += u64::from(sequence < last);
         }
         self.last = Some(sequence);
     }
@@ -173,7 +174,7 @@ impl Sum {
         let age = self.age.as_secs_f64() * 1000.0 / self.frames as f64;
         let [y, u, v] = self.means;
         format!(
-            "format={} size={} stride={} rate={rate:.2} fps={fps:.2} frames={} gaps={} repeated={} age_ms={age:.0} mean_y={y:.2} \
+            "format={} size={} stride={} rate={rate:.2} fps={fps:.2} frames={} gaps={} repeated={} backwards={} age_ms={age:.0} mean_y={y:.2} \
              mean_u={u:.2} mean_v={v:.2} keys={} bytes={}",
             layout.format,
             layout.size,
@@ -181,6 +182,7 @@ impl Sum {
             self.frames,
             self.gaps,
             self.repeated,
+            self.backwards,
             self.keys,
             self.bytes,
         )

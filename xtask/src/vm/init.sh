@@ -43,6 +43,7 @@ while_running() {
 	program=$1
 	text=$2
 	commands=$3
+	: >/tmp/said # It may still hold what the last one said.
 	$program >/tmp/said 2>&1 &
 	pid=$!
 	until grep -q "$text" /tmp/said; do
