@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { after } from 'node:test';
 
 import { pattern } from './in_page.js';
 import { until } from './programs.js';
@@ -25,7 +24,7 @@ const pages = createServer(({ url }, answer) => {
     }
 });
 await new Promise((resolve) => pages.listen(0, '127.0.0.1', () => resolve(null)));
-after(() => void pages.close());
+pages.unref();
 
 /**
  * A blank page in which a client joins the room.
