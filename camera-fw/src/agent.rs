@@ -52,7 +52,12 @@ pub enum AgentError {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentError> {
     let code = Code::load_or_create(&config.state_dir)?;
     let tls = TlsTrust::new(config.ca.as_deref())?;
-    let source = capture::open(&config.source, config.wanted)?;
+    // A long file takes its time to check: not on the thread that hears the stop.
+    let (spec, wanted) = (config.source.clone(), config.wanted);
+    let source = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        opened = tokio::task::spawn_blocking(move || capture::open(&spec, wanted)) => opened.map_err(PipelineError::from)??,
+    };
     let layout = source.layout();
     tracing::info!(source = %config.source, size = %layout.size, fps = source.rate(), "source opened");
     let mut pipeline = Pipeline::spawn(source, config.encoder)?;
@@ -61,7 +66,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
         tracing::warn!("pair mode: one viewer, who needs a client of its own; the viewer page speaks role mode");
     }
     let server = config.server.clone();
-    let settings = Settings { server, room: code.room(), protocol: config.protocol, tls };
+    let settings =
+        Settings { server, room: code.room(), protocol: config.protocol, tls, max_viewers: config.max_viewers };
     let mut signaling = Signaling::spawn(settings);
     let mut viewers = Viewers::new(pipeline.fanout().clone(), signaling.outgoing(), config.max_viewers);
     let mut health = Health::new(pipeline.counters().clone());

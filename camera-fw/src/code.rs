@@ -65,9 +65,15 @@ impl Code {
                 let mut builder = fs::DirBuilder::new();
                 builder.recursive(true).mode(0o700).create(state_dir).map_err(failed("make", state_dir))?;
                 let code = Self(RoomId::random());
-                code.store(state_dir, &path).map_err(failed("write", &path))?;
-                tracing::info!(file = %path.display(), "a new code was made");
-                Ok(code)
+                match code.store(state_dir, &path) {
+                    Ok(()) => {
+                        tracing::info!(file = %path.display(), "a new code was made");
+                        Ok(code)
+                    }
+                    // Another process was first: its code is the camera's.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load_or_create(state_dir),
+                    Err(error) => Err(failed("write", &path)(error)),
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(CodeError::Damaged { path, problem: IdError::RoomDigit(1) })
@@ -76,15 +82,20 @@ impl Code {
         }
     }
 
-    /// Whole or not at all, and still there after a power cut: a temporary file, synced, renamed, the directory synced.
+    /// Whole or not at all, and still there after a power cut: a temporary file, synced, linked to its name, the
+    /// directory synced. A link, unlike a rename, replaces nothing.
     fn store(self, state_dir: &Path, path: &Path) -> io::Result<()> {
-        let temporary = state_dir.join(".code.new");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
-        writeln!(file, "{}", self.0.to_hex())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
+        let temporary = state_dir.join(format!(".code.{}", std::process::id()));
+        let written = self.write(&temporary).and_then(|()| fs::hard_link(&temporary, path));
+        let removed = fs::remove_file(&temporary);
+        written.and(removed)?;
         File::open(state_dir)?.sync_all()
+    }
+
+    fn write(self, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(path)?;
+        writeln!(file, "{}", self.0.to_hex())?;
+        file.sync_all()
     }
 
     /// The room that the camera joins.
@@ -147,6 +158,17 @@ mod tests {
         Code::load_or_create(&state).unwrap();
         assert_eq!(mode(&state.join("code")), 0o600);
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn whoever_is_second_gets_the_code_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Code(RoomId::random());
+        first.store(dir.path(), &dir.path().join("code")).unwrap();
+        let second = Code(RoomId::random()).store(dir.path(), &dir.path().join("code"));
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(Code::load_or_create(dir.path()).unwrap(), first);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
     }
 
     #[test]

@@ -56,6 +56,12 @@ pub enum PipelineError {
     },
 }
 
+impl From<tokio::task::JoinError> for PipelineError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Thread { thread: "opening", problem: error.to_string() }
+    }
+}
+
 /// How the encoder begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EncoderSettings {

@@ -19,11 +19,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use signal_proto::limits::MESSAGE_BYTES;
 use signal_proto::{
-    ClientMessage, ErrorCode, IceServer, Join, Joined, Member, PeerId, Role, RoomEvent, RoomId, ServerMessage, Signal,
-    decode_server, encode_client,
+    ClientMessage, DecodeError, ErrorCode, IceServer, Join, Joined, Member, PeerId, Role, RoomEvent, RoomId,
+    ServerMessage, Signal, decode_server, encode_client,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -32,8 +32,9 @@ use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 
 use crate::config::{Protocol, ServerUrl};
 
-/// Events and signals that may wait in either direction.
+/// Events that may wait for the agent, and signals for the server: an offer and candidates for each viewer besides.
 const QUEUE: usize = 64;
+const QUEUE_PER_VIEWER: usize = 16;
 
 /// Each step of connecting: name and TCP, TLS, upgrade, join.
 const STEP: Duration = Duration::from_secs(10);
@@ -84,6 +85,8 @@ pub struct Settings {
     pub protocol: Protocol,
     /// Whom to trust; unused without TLS.
     pub tls: TlsTrust,
+    /// Viewers at once, all of whom may be answered in the same moment.
+    pub max_viewers: usize,
 }
 
 /// The certificates that a server may prove itself with.
@@ -142,7 +145,7 @@ impl TlsTrust {
 enum ConnectionError {
     #[error("cannot reach {server}: {source}; is the server running, and is the address right?")]
     Unreachable { server: String, source: io::Error },
-    #[error("{step} with {server} took longer than {} s", STEP.as_secs())]
+    #[error("{server}: {step} took too long; is the server running, and is the address right?")]
     TimedOut { server: String, step: &'static str },
     #[error("the certificate of {server} is not trusted: {reason}; if it is yours, name its file with --ca FILE")]
     Untrusted { server: String, reason: String },
@@ -180,7 +183,7 @@ impl Signaling {
     /// Starts to connect.
     pub fn spawn(settings: Settings) -> Self {
         let (event_sender, events) = mpsc::channel(QUEUE);
-        let (outgoing, signals) = mpsc::channel(QUEUE);
+        let (outgoing, signals) = mpsc::channel(QUEUE + QUEUE_PER_VIEWER * settings.max_viewers);
         let task = tokio::spawn(Client { settings, events: event_sender, signals }.run());
         Self { events, outgoing, task }
     }
@@ -240,7 +243,10 @@ impl Client {
                 Err(error) => Err(error),
             };
             let Err(error) = outcome else { return };
-            let delay = backoff.next(random_unit());
+            let mut delay = backoff.next(random_unit());
+            if matches!(error, ConnectionError::Refused { .. }) {
+                delay = delay.max(REFUSED);
+            }
             let again_in = format!("{:.1} s", delay.as_secs_f64());
             match &error {
                 ConnectionError::Untrusted { .. } | ConnectionError::Refused { .. } => {
@@ -330,13 +336,31 @@ impl Client {
         }
     }
 
+    /// A TCP connection to the first of the server's addresses that answers. Each gets its own time: an address family
+    /// that leads nowhere must not use up that of the other.
+    async fn reach(&self) -> Result<TcpStream, ConnectionError> {
+        let url = &self.settings.server;
+        let server = url.to_string();
+        let unreachable = |source| ConnectionError::Unreachable { server: server.clone(), source };
+        let timed_out = |step| ConnectionError::TimedOut { server: server.clone(), step };
+        let lookup =
+            timeout(STEP, lookup_host((url.host(), url.port()))).await.map_err(|_| timed_out("finding its address"))?;
+        let mut failure = unreachable(io::Error::other("the name has no address"));
+        for address in lookup.map_err(unreachable)? {
+            failure = match timeout(STEP / 2, TcpStream::connect(address)).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(source)) => unreachable(source),
+                Err(_) => timed_out("connecting"),
+            };
+        }
+        Err(failure)
+    }
+
     async fn connect(&self) -> Result<Socket, ConnectionError> {
         let url = &self.settings.server;
         let server = url.to_string();
         let timed_out = |step| ConnectionError::TimedOut { server: server.clone(), step };
-        let connecting = TcpStream::connect((url.host(), url.port()));
-        let tcp = timeout(STEP, connecting).await.map_err(|_| timed_out("connecting"))?;
-        let tcp = tcp.map_err(|source| ConnectionError::Unreachable { server: server.clone(), source })?;
+        let tcp = self.reach().await?;
         tcp.set_nodelay(true).map_err(|source| ConnectionError::Unreachable { server: server.clone(), source })?;
 
         let stream: Box<dyn Stream> = if url.is_tls() {
@@ -362,6 +386,9 @@ impl Client {
         Ok(socket)
     }
 }
+
+/// Another try every so long for a room that is full or of the other kind: nobody leaves in a moment.
+const REFUSED: Duration = Duration::from_secs(5);
 
 fn tls_error(server: String, source: io::Error) -> ConnectionError {
     match source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -402,6 +429,9 @@ fn decode(bytes: &[u8]) -> Result<ServerMessage<'_>, ConnectionError> {
 
 /// What a message means to the agent; nothing, if it is a peer's fault or newer than this program.
 fn event(bytes: &[u8]) -> Result<Option<Event>, ConnectionError> {
+    if matches!(decode_server(bytes), Err(DecodeError::UnknownType)) {
+        return Ok(None);
+    }
     Ok(match decode(bytes)? {
         ServerMessage::Room(RoomEvent::Join { peer, role }) => Some(Event::PeerJoined(peer, role)),
         ServerMessage::Room(RoomEvent::Leave { peer }) => Some(Event::PeerLeft(peer)),
@@ -470,6 +500,7 @@ mod tests {
         assert!(
             matches!(event(&relayed(r#"{"type":"answer","sdp":""}"#)), Ok(Some(Event::Signal(from, _))) if from == peer)
         );
+        assert!(event(br#"{"type":"NEWS","data":1}"#).unwrap().is_none(), "newer than this program");
         assert!(matches!(event(b"{}"), Err(ConnectionError::Protocol(_))));
         assert!(matches!(event(br#"{"type":"JOINED"}"#), Err(ConnectionError::Protocol(_))));
         let error = event(br#"{"type":"ERROR","data":"x","code":"ROOM_FULL"}"#);

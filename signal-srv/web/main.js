@@ -68,11 +68,15 @@ function dispatch(event) {
         return;
     }
     for (let next = queue[0]; next; next = queue[0]) {
-        const step = reduce(state, next);
-        state = step.state;
-        step.effects.forEach(carryOut);
-        render();
-        queue.shift();
+        try {
+            const step = reduce(state, next);
+            state = step.state;
+            step.effects.forEach(carryOut);
+            render();
+        } finally {
+            // An event that fails must not hold up those after it: the browser reports it, the page goes on.
+            queue.shift();
+        }
     }
 }
 

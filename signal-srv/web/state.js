@@ -28,7 +28,7 @@ export const INTERRUPTED_MS = 5000;
 /** How long a camera that said that it stops may stay in the room before it is asked again, in milliseconds. */
 export const STOPPED_MS = 30_000;
 /** Least wait after a refusal or a failed session, in milliseconds. */
-export const REFUSED_MS = 3000;
+export const REFUSED_MS = 5000;
 /** More cameras than a room can have are not remembered. */
 const CAMERAS = 16;
 

@@ -36,8 +36,10 @@ pub struct TestPattern {
 impl TestPattern {
     /// A pattern of that size and rate; the size is made even, and large enough for the cells.
     pub fn new(wanted: Wanted) -> Self {
-        let even = |length: u32| length.clamp(160, 4096) & !1;
-        let size = Size { width: even(wanted.size.width), height: even(wanted.size.height) };
+        let width = wanted.size.width.clamp(160, 4096) & !1;
+        // Both rows of cells stay in the upper fifth.
+        let height = wanted.size.height.clamp(160.max(width / 4), 4096) & !1;
+        let size = Size { width, height };
         let layout = Layout::packed_i420(size);
         let fps = wanted.fps.clamp(1, 120);
         Self {
@@ -121,7 +123,7 @@ struct Ball {
 
 impl Ball {
     fn radius(size: Size) -> usize {
-        (size.height as usize / 14) & !1
+        (size.height.min(size.width) as usize / 14) & !1
     }
 
     /// It crosses the sky from left to right in 180 frames, on a flat arc.
@@ -192,11 +194,12 @@ impl Canvas<'_> {
         let cell = width / CELLS;
         let word = u64::from(value) << 8 | u64::from(check(value));
         let stride = self.layout.planes[0].stride;
-        for y in row * cell..(row + 1) * cell {
-            let line = &mut self.bytes[y * stride..y * stride + CELLS * cell];
-            for (index, pixels) in line.chunks_exact_mut(cell).enumerate() {
-                pixels.fill(if word >> (CELLS - 1 - index) & 1 == 1 { WHITE } else { BLACK });
-            }
+        let first = row * cell * stride;
+        for (index, pixels) in self.bytes[first..first + CELLS * cell].chunks_exact_mut(cell).enumerate() {
+            pixels.fill(if word >> (CELLS - 1 - index) & 1 == 1 { WHITE } else { BLACK });
+        }
+        for line in 1..cell {
+            self.bytes.copy_within(first..first + CELLS * cell, first + line * stride);
         }
     }
 
@@ -207,7 +210,8 @@ impl Canvas<'_> {
         let ([h, hh], [m, mm], [s, ss]) = (two(seconds / 3600), two(seconds / 60 % 60), two(seconds % 60));
         let glyphs = [h, hh, COLON, m, mm, COLON, s, ss, DOT, (unix.subsec_millis() / 100) as u8];
 
-        let unit = ((self.layout.size.height as usize / 120) & !1).max(2);
+        let Size { width, height } = self.layout.size;
+        let unit = ((height / 120).min(width / 80) as usize & !1).max(2);
         let advance = |glyph: u8| if glyph >= COLON { 4 * unit } else { 8 * unit };
         let width: usize = glyphs.iter().map(|glyph| advance(*glyph)).sum();
         let size = self.layout.size;
@@ -381,6 +385,22 @@ mod tests {
         let mut fresh = vec![0; recycled.len()];
         pattern.draw(&mut fresh, at);
         assert!(fresh == recycled);
+    }
+
+    #[test]
+    fn every_size_that_can_be_set_is_drawn() {
+        for (width, height) in [(16, 16), (160, 4096), (4096, 16), (4096, 4096), (1080, 1920), (540, 960), (2000, 100)]
+        {
+            let mut pattern = pattern(width, height);
+            for counter in [0, 60, 179] {
+                pattern.counter = counter;
+                let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+                let (layout, luma) = (*frame.layout(), frame.plane(0));
+                let number = |row| read_number(luma, layout.planes[0].stride, layout.size.width as usize, row);
+                assert_eq!(number(0), Some(counter as u32), "{width}x{height}");
+                assert!(number(1).is_some(), "{width}x{height}");
+            }
+        }
     }
 
     #[test]

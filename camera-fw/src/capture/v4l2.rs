@@ -99,6 +99,21 @@ impl Source for Device {
     }
 
     fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
+        let frame = self.dequeue(wait)?;
+        let waited = self.last_frame.elapsed();
+        match frame {
+            Some(_) => self.last_frame = Instant::now(),
+            // Silence, and nothing but damaged pictures, are the same to whoever watches.
+            None if waited >= STALL => return Err(CaptureError::Stalled { path: self.path.clone(), waited }),
+            None => {}
+        }
+        Ok(frame)
+    }
+}
+
+impl Device {
+    /// The next usable frame within `wait`, if there is one.
+    fn dequeue(&self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
         let fd = self.buffers.fd();
         let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
         let ready = match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
@@ -107,12 +122,7 @@ impl Source for Device {
             Err(errno) => return Err(self.error("wait for a frame", errno.into())),
         };
         if ready == 0 {
-            let waited = self.last_frame.elapsed();
-            return if waited < STALL {
-                Ok(None)
-            } else {
-                Err(CaptureError::Stalled { path: self.path.clone(), waited })
-            };
+            return Ok(None);
         }
         let buffer = match self.buffers.dequeue() {
             Ok(buffer) => buffer,
@@ -122,7 +132,6 @@ impl Source for Device {
             }
             Err(error) => return Err(self.error("deliver a frame", error)),
         };
-        self.last_frame = Instant::now();
         let index = buffer.index as usize;
         let (captured_at, sequence) = (captured_at(&buffer), u64::from(buffer.sequence));
         let device: Arc<dyn DeviceBuffers> = self.buffers.clone();
@@ -131,7 +140,7 @@ impl Source for Device {
             Ok(frame) if buffer.flags & V4L2_BUF_FLAG_ERROR == 0 => Ok(Some(frame)),
             // The driver marks a damaged picture, or USB lost a part of it: the next one is 33 ms away.
             Ok(_) | Err(_) => {
-                tracing::debug!(sequence, "a damaged frame was skipped");
+                tracing::trace!(sequence, "a damaged frame was skipped");
                 Ok(None)
             }
         }

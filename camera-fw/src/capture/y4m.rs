@@ -33,7 +33,8 @@ impl Y4mFile {
     /// Opens and checks the file.
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
         let file = File::open(path).map_err(|source| CaptureError::File { path: path.into(), source })?;
-        let mut reader = BufReader::with_capacity(256 * 1024, file);
+        // Small: lines are read through it, planes past it, and the check leaves the planes out.
+        let mut reader = BufReader::with_capacity(LINE_BYTES as usize, file);
         let header = read_line(&mut reader, path)?;
         let header = Header::parse(&header).map_err(|problem| CaptureError::Y4m { path: path.into(), problem })?;
         let layout = Layout::packed_i420(header.size);

@@ -9,7 +9,7 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use vpx_sys::*;
@@ -49,8 +49,8 @@ pub struct Vp8Encoder {
     context: vpx_codec_ctx_t,
     config: vpx_codec_enc_cfg_t,
     size: Size,
-    first_captured_at: Option<Instant>,
-    last_pts: i64,
+    /// Time of capture and time stamp of the last frame.
+    last: Option<(Instant, i64)>,
     frame_ticks: i64,
 }
 
@@ -82,8 +82,7 @@ impl Vp8Encoder {
         // SAFETY: filled by the successful call above.
         let context = unsafe { context.assume_init() };
         let frame_ticks = (f64::from(CLOCK_RATE) / settings.fps.max(1.0)) as i64;
-        let mut encoder =
-            Self { context, config, size: settings.size, first_captured_at: None, last_pts: -1, frame_ticks };
+        let mut encoder = Self { context, config, size: settings.size, last: None, frame_ticks };
 
         use vp8e_enc_control_id::*;
         encoder.set_speed(settings.speed)?;
@@ -133,11 +132,7 @@ impl Vp8Encoder {
         key: bool,
     ) -> Result<Option<EncodedFrame>, EncodeError> {
         let image = self.wrap(picture)?;
-        let first = *self.first_captured_at.get_or_insert(captured_at);
-        let ticks = captured_at.saturating_duration_since(first).as_micros() as i64 * i64::from(CLOCK_RATE) / 1_000_000;
-        // libvpx demands that time moves on.
-        let pts = ticks.max(self.last_pts + 1);
-        let duration = if self.last_pts < 0 { self.frame_ticks } else { pts - self.last_pts };
+        let pts = self.last.map_or(0, |(at, pts)| pts + self.ticks(captured_at.saturating_duration_since(at)));
         let flags = if key { VPX_EFLAG_FORCE_KF } else { 0 };
         // SAFETY: `image` refers to planes of sufficient length (checked by `wrap`), borrowed for the whole call.
         let status = unsafe {
@@ -145,14 +140,23 @@ impl Vp8Encoder {
                 &raw mut self.context,
                 &raw const image,
                 pts,
-                duration as _,
+                self.frame_ticks as _,
                 i64::from(flags) as _,
                 VPX_DL_REALTIME as _,
             )
         };
         check(status, "encode a frame")?;
-        self.last_pts = pts;
+        self.last = Some((captured_at, pts));
         Ok(self.packet().map(|(data, key)| EncodedFrame { data, key, captured_at }))
+    }
+
+    /// How far the time stamp moves on after so much time: as far, but at least a tick, which libvpx demands. A pause,
+    /// when nobody watched, counts as one frame: rate control would take it for a rate of one frame in all that time,
+    /// and allow the next frame the bits of as many.
+    fn ticks(&self, elapsed: Duration) -> i64 {
+        let ticks = elapsed.as_micros() as i64 * i64::from(CLOCK_RATE) / 1_000_000;
+        let pause = (i64::from(CLOCK_RATE) / 2).max(4 * self.frame_ticks);
+        if ticks > pause { self.frame_ticks } else { ticks.max(1) }
     }
 
     /// An image descriptor over the picture's own planes.
@@ -258,8 +262,6 @@ fn check(status: vpx_codec_err_t, action: &'static str) -> Result<(), EncodeErro
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::capture::convert::Converter;
     use crate::capture::test_pattern::{TestPattern, read_number};
@@ -362,6 +364,25 @@ mod tests {
         let low = rate(&encode(&mut encoder, 60, |_| false));
         assert!(high > 700, "the pattern gives the encoder work: {high} kbps");
         assert!(low * 2 < high, "{high} kbps, then {low} kbps");
+    }
+
+    #[test]
+    fn a_pause_does_not_swell_the_next_key_frame() {
+        let mut encoder = Vp8Encoder::new(&settings(SD, 1_000)).unwrap();
+        let mut pattern = TestPattern::new(Wanted { size: SD, fps: 120 });
+        let mut converter = Converter::default();
+        let start = Instant::now();
+        // A key frame in a running stream, and one after nobody had watched for half a minute.
+        let mut keys = Vec::new();
+        for (n, pause) in (0..90).map(|n| (n, if n < 60 { 0 } else { 30_000 })) {
+            let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+            let at = start + Duration::from_millis(n * 33 + pause);
+            let encoded = encoder.encode(&converter.i420(&frame), at, n == 30 || n == 60).unwrap().unwrap();
+            if encoded.key && n > 0 {
+                keys.push(encoded.data.len());
+            }
+        }
+        assert!(keys.len() == 2 && keys[1] < keys[0] * 3 / 2, "{keys:?} bytes");
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub use session::Mode;
 /// Signals that may wait for a viewer's task: a description and a burst of candidates.
 const INPUTS: usize = 128;
 
+/// Connections that may be closing while as many others are open.
+const CLOSING: usize = 8;
+
 /// Closing one connection, at most.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -42,7 +45,7 @@ pub struct Viewers {
     /// Those whom the room knows.
     attached: HashMap<PeerId, mpsc::Sender<Event>>,
     /// Those who stayed when the signaling connection was lost: they watch on, but have no address any more.
-    detached: HashMap<PeerId, mpsc::Sender<Event>>,
+    detached: Vec<mpsc::Sender<Event>>,
     tasks: JoinSet<()>,
 }
 
@@ -55,7 +58,7 @@ impl Viewers {
             limit,
             ice_servers: Vec::new(),
             attached: HashMap::new(),
-            detached: HashMap::new(),
+            detached: Vec::new(),
             tasks: JoinSet::new(),
         }
     }
@@ -80,7 +83,8 @@ impl Viewers {
         if self.knows(peer) {
             return;
         }
-        if self.attached.len() >= self.limit {
+        // A place is free at once when a viewer leaves, its connection takes a moment more: those are bounded too.
+        if self.attached.len() >= self.limit || self.tasks.len() >= 3 * self.limit + CLOSING {
             tracing::info!(%peer, limit = self.limit, "a viewer too many was turned away");
             if mode == Mode::Role {
                 let _ = self.outgoing.try_send(Outgoing { to: peer, signal: Signal::Bye(ByeReason::Busy) });
@@ -123,19 +127,16 @@ impl Viewers {
 
     /// The signaling connection is lost: streams go on, negotiations end.
     pub fn detach(&mut self) {
-        for (peer, inputs) in self.attached.drain() {
-            if inputs.try_send(Event::Detached).is_ok() {
-                self.detached.insert(peer, inputs);
-            }
-        }
+        let detach =
+            |(_, inputs): (PeerId, mpsc::Sender<Event>)| inputs.try_send(Event::Detached).is_ok().then_some(inputs);
+        self.detached.extend(self.attached.drain().filter_map(detach));
     }
 
     /// Streams that outlived the signaling connection must not pile up when it breaks again and again.
     fn make_room(&mut self) {
-        while self.attached.len() + self.detached.len() >= 2 * self.limit {
-            let Some(peer) = self.detached.keys().next().copied() else { return };
-            // Without a sender its session ends as if the viewer had left.
-            self.detached.remove(&peer);
+        while self.attached.len() + self.detached.len() >= 2 * self.limit && !self.detached.is_empty() {
+            // The oldest; without a sender its session ends as if the viewer had left.
+            self.detached.remove(0);
         }
     }
 
@@ -147,12 +148,12 @@ impl Viewers {
             None => std::future::pending().await,
         }
         self.attached.retain(|_, inputs| !inputs.is_closed());
-        self.detached.retain(|_, inputs| !inputs.is_closed());
+        self.detached.retain(|inputs| !inputs.is_closed());
     }
 
     /// Ends every session, in order where the time allows it.
     pub async fn stop(mut self) {
-        for inputs in self.attached.values().chain(self.detached.values()) {
+        for inputs in self.attached.values().chain(&self.detached) {
             let _ = inputs.try_send(Event::Stop(ByeReason::Stopping));
         }
         self.attached.clear();
@@ -261,7 +262,7 @@ impl Viewer {
                 frame = next(frames) => match frame {
                     Some(frame) => {
                         if let Err(error) = connection.send(&frame).await {
-                            tracing::debug!(%error, "a frame was not sent");
+                            tracing::trace!(%error, "a frame was not sent");
                         }
                     }
                     // The encoder has stopped, and so will the agent.
