@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rtc::ice::mdns::MulticastDnsMode;
-use rtc::interceptor::{Registry, Slot};
+use rtc::interceptor::{NackResponderBuilder, Registry, SenderReportBuilder, Slot};
 use rtc::media_stream::MediaStreamTrack;
-use rtc::peer_connection::configuration::interceptor_registry::{configure_nack, configure_rtcp_reports};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
 use rtc::rtp::codec::vp8::Vp8Payloader;
 use rtc::rtp::packetizer::Payloader as _;
@@ -278,8 +277,11 @@ fn media(commands: &EncoderCommands) -> Result<(MediaEngine, Registry), Connecti
     engine
         .register_header_extension(playout_delay, RtpCodecKind::Video, None)
         .map_err(failed("register its header extension"))?;
-    let registry = configure_rtcp_reports(configure_nack(Registry::new(), &mut engine));
-    let registry = registry.with(Slot::from(rate::SLOT), KeyframeRequests::new(commands.clone()));
+    // The camera only sends: it answers calls for lost packets and reports, and does neither of its own.
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::SenderReport, SenderReportBuilder::new().build())
+        .with(Slot::from(rate::SLOT), KeyframeRequests::new(commands.clone()));
     Ok((engine, registry))
 }
 

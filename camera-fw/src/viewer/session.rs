@@ -1,17 +1,18 @@
 //! One negotiation between camera and viewer, as a pure state machine: no I/O, no clock, `now` is an argument.
 //!
 //! ```text
-//!            Start                    answer                       connected
-//!  Idle ──▶ (offers) ──▶ Offered ──────────▶ Connecting ─────────────────▶ Connected
-//!    │                                           ▲                            │
-//!    └───── offer (the camera came second) ──────┘        offer (pair mode) ──┘ answered again
+//!         Start                            answer                     connected
+//!  Idle ────────▶ Offering ──▶ Offered ──────────▶ Connecting ─────────────────▶ Connected
+//!    │  (pair: after a moment)                         ▲                            │
+//!    └────────── offer of the viewer (pair mode) ──────┘        offer (pair mode) ──┘ answered again
 //!
 //!  any state ── bye, failure, time-out, stop ──▶ Closed
 //! ```
 //!
 //! Offer and answer are those of RFC 3264 in the form of JSEP (RFC 8829 §3.2), candidates are trickled (RFC 8838).
-//! In role mode the camera always offers. In pair mode whoever was in the room first does; browsers that send an offer
-//! of their own meanwhile are the polite side: the camera ignores it, their rollback follows from the camera's offer.
+//! In role mode the camera always offers. In pair mode whoever was in the room first does, but some browser clients
+//! offer as soon as they are let in, too. So the camera waits a moment for such an offer and answers it; once its own
+//! is out it ignores theirs, and their rollback follows from the camera's offer.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,10 @@ use signal_proto::{ByeReason, Candidate, Signal};
 
 /// The viewer must answer, and the connection come up, within this time each.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the first in a pair room holds its offer back. Chromium that has to roll an offer of its own back within
+/// some 20 ms may never find a candidate.
+const COURTESY: Duration = Duration::from_millis(250);
 
 /// Candidates that may wait for the description they belong to.
 const QUEUE: usize = 64;
@@ -99,6 +104,7 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
+    Offering,
     Offered,
     Connecting,
     Connected,
@@ -113,6 +119,7 @@ pub(super) struct Session {
     /// A remote description is in place, so that candidates can be applied.
     described: bool,
     waiting: Vec<Candidate>,
+    offer_at: Option<Instant>,
     deadline: Option<Instant>,
     attached: bool,
 }
@@ -120,12 +127,20 @@ pub(super) struct Session {
 impl Session {
     /// A session that has not begun.
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, state: State::Idle, described: false, waiting: Vec::new(), deadline: None, attached: true }
+        Self {
+            mode,
+            state: State::Idle,
+            described: false,
+            waiting: Vec::new(),
+            offer_at: None,
+            deadline: None,
+            attached: true,
+        }
     }
 
     /// When [`Event::Tick`] is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.offer_at.or(self.deadline)
     }
 
     /// Goes on by one event; what follows from it is appended to `actions`.
@@ -136,8 +151,10 @@ impl Session {
         match event {
             Event::Start => {
                 self.deadline = Some(now + PATIENCE);
-                if self.mode != (Mode::Pair { first: false }) {
-                    actions.push(Action::CreateOffer);
+                match self.mode {
+                    Mode::Role => self.offer(actions),
+                    Mode::Pair { first: true } => self.offer_at = Some(now + COURTESY),
+                    Mode::Pair { first: false } => {}
                 }
             }
             Event::Offered(sdp) => {
@@ -171,6 +188,9 @@ impl Session {
             Event::Left => self.end(Outcome::Left, None, actions),
             Event::Stop(reason) => self.end(Outcome::Stopped, Some(reason), actions),
             Event::Tick => {
+                if self.offer_at.is_some_and(|due| now >= due) {
+                    self.offer(actions);
+                }
                 if self.deadline.is_some_and(|deadline| now >= deadline) {
                     self.end(Outcome::TimedOut, Some(ByeReason::Failed), actions);
                 }
@@ -190,9 +210,9 @@ impl Session {
             }
             Signal::Offer(sdp) => match (self.mode, self.state) {
                 // Only the camera offers in role mode; and an offer of ours stands (RFC 8829 §4.1.8.2).
-                (Mode::Role, _) | (_, State::Offered | State::Closed) => {}
-                (Mode::Pair { first: true }, State::Idle) => {}
+                (Mode::Role, _) | (_, State::Offering | State::Offered | State::Closed) => {}
                 (Mode::Pair { .. }, State::Idle | State::Connecting | State::Connected) => {
+                    self.offer_at = None;
                     actions.push(Action::AcceptOffer(sdp));
                 }
             },
@@ -207,6 +227,12 @@ impl Session {
             }
             Signal::Bye(_) => self.end(Outcome::Left, None, actions),
         }
+    }
+
+    fn offer(&mut self, actions: &mut Vec<Action>) {
+        self.offer_at = None;
+        self.state = State::Offering;
+        actions.push(Action::CreateOffer);
     }
 
     fn describe(&mut self, actions: &mut Vec<Action>) {
@@ -225,6 +251,7 @@ impl Session {
             self.send(Signal::Bye(reason), actions);
         }
         self.state = State::Closed;
+        self.offer_at = None;
         self.deadline = None;
         self.waiting.clear();
         actions.push(Action::Close(outcome));
@@ -255,7 +282,13 @@ mod tests {
 
         fn offered(mode: Mode) -> Self {
             let mut bench = Self::new(mode);
-            assert_eq!(bench.on(Event::Start), [Action::CreateOffer]);
+            let mut started = bench.on(Event::Start);
+            if mode != Mode::Role {
+                assert_eq!(started, [], "a moment for the other side's offer");
+                bench.now = bench.session.deadline().unwrap();
+                started = bench.on(Event::Tick);
+            }
+            assert_eq!(started, [Action::CreateOffer]);
             assert_eq!(bench.on(Event::Offered("o".into())), [Action::Send(offer())]);
             bench
         }
@@ -314,9 +347,22 @@ mod tests {
         assert_eq!(bench.on(Event::Remote(answer())), [Action::AcceptAnswer("a".into())]);
         let mut starting = Bench::new(FIRST);
         starting.on(Event::Start);
+        starting.now += COURTESY;
+        assert_eq!(starting.on(Event::Tick), [Action::CreateOffer]);
         assert_eq!(starting.on(Event::Remote(offer())), [], "its own offer is being made");
         let mut role = Bench::connected(Mode::Role);
         assert_eq!(role.on(Event::Remote(offer())), [], "viewers do not offer");
+    }
+
+    #[test]
+    fn an_eager_client_is_answered_before_the_camera_offers() {
+        let mut bench = Bench::new(FIRST);
+        bench.on(Event::Start);
+        assert_eq!(bench.on(Event::Remote(offer())), [Action::AcceptOffer("o".into())]);
+        assert_eq!(bench.on(Event::Answered("a".into())), [Action::Send(answer())]);
+        bench.now += COURTESY;
+        assert_eq!(bench.on(Event::Tick), [], "no offer of its own any more");
+        assert_eq!(bench.on(Event::Connected), [Action::StartMedia]);
     }
 
     #[test]

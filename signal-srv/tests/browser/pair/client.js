@@ -17,8 +17,6 @@ export class PairClient {
     /** @type {RTCPeerConnection | null} */
     #connection = null;
     #last = Promise.resolve();
-    /** Resolves with the first candidate that the browser found for the connection. */
-    #searched = Promise.resolve();
 
     /**
      * @param {{url: string, room: string, eager: boolean, cameFirst: boolean, video: HTMLVideoElement}} options
@@ -83,10 +81,7 @@ export class PairClient {
             this.video.srcObject = new MediaStream([track]);
             this.video.play().catch((error) => this.events.push(`play: ${error}`));
         };
-        let found = () => {};
-        this.#searched = new Promise((resolve) => (found = resolve));
         connection.onicecandidate = ({ candidate }) => {
-            found();
             if (candidate?.candidate) {
                 const { candidate: line, sdpMLineIndex, sdpMid } = candidate;
                 this.#send({ type: 'SIGNAL', data: { candidate: line, sdpMLineIndex, sdpMid } });
@@ -123,11 +118,7 @@ export class PairClient {
             const connection = this.#connect();
             if (signal.type === 'offer') {
                 this.events.push(`received offer in ${connection.signalingState}`);
-                // While an offer of ours is pending the browser takes it back by itself. Chromium never finds a candidate
-                // again when that happens before it has found the first.
-                if (connection.signalingState === 'have-local-offer') {
-                    await this.#searched;
-                }
+                // While an offer of ours is pending the browser takes it back by itself.
                 await connection.setRemoteDescription(signal);
                 await connection.setLocalDescription(await connection.createAnswer());
                 this.#describe(connection, 'sent');
