@@ -108,7 +108,7 @@ pub enum ConfigError {
         value: String,
     },
     /// A value is not possible.
-    #[error("{key} = {value:?} is not possible: {problem}")]
+    #[error("{key} = {value} is not possible: {problem}")]
     Value {
         /// The key.
         key: &'static str,
@@ -189,7 +189,9 @@ impl Layer {
         let protocol = match self.protocol.as_deref() {
             None | Some("role") => Protocol::Role,
             Some("pair") => Protocol::Pair,
-            Some(other) => return Err(impossible("protocol", other, "use role, or pair for pair-mode clients")),
+            Some(other) => {
+                return Err(impossible("protocol", format!("{other:?}"), "use role, or pair for pair-mode clients"));
+            }
         };
         let max_viewers = within("max_viewers", self.max_viewers, 8, 1..=64)? as usize;
         let size = Size {
@@ -309,12 +311,14 @@ fn page_url(url: String) -> Result<String, ConfigError> {
         Ok(uri) if http && uri.host().is_some() && !url.contains('#') => {
             Ok(if uri.path() == "/" && !url.ends_with('/') { format!("{url}/") } else { url })
         }
-        _ => Err(impossible("page_url", url, "a page is written like https://host/ and has no fragment")),
+        _ => {
+            Err(impossible("page_url", format!("{url:?}"), "a page is written like https://host/ and has no fragment"))
+        }
     }
 }
 
 fn parsed<T: FromStr<Err: fmt::Display>>(key: &'static str, value: &str) -> Result<T, ConfigError> {
-    value.parse().map_err(|problem: T::Err| impossible(key, value, problem.to_string()))
+    value.parse().map_err(|problem: T::Err| impossible(key, format!("{value:?}"), problem.to_string()))
 }
 
 fn within(
@@ -330,8 +334,9 @@ fn within(
     Err(impossible(key, value.to_string(), format!("use {} to {}", range.start(), range.end())))
 }
 
-fn impossible(key: &'static str, value: impl Into<String>, problem: impl Into<String>) -> ConfigError {
-    ConfigError::Value { key, value: value.into(), problem: problem.into() }
+/// `value` as it would stand in the file: text in quotes, a number without.
+fn impossible(key: &'static str, value: String, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value { key, value, problem: problem.into() }
 }
 
 /// systemd's state directory, else the XDG one, else one beside the program's user.
@@ -394,7 +399,7 @@ mod tests {
         assert!(unknown.contains("line 2") && unknown.contains("fsp"), "{unknown}");
         let kind = refusal("fps = \"many\"\n");
         assert!(kind.contains("line 1") && kind.contains("fps"), "{kind}");
-        assert_eq!(refusal("fps = 0"), "fps = \"0\" is not possible: use 1 to 120");
+        assert_eq!(refusal("fps = 0"), "fps = 0 is not possible: use 1 to 120");
         assert!(refusal("source = \"film.mp4\"").contains("source = \"film.mp4\" is not possible"));
         assert!(refusal("protocol = \"both\"").contains("use role, or pair"));
         let number = Layer::from_env(|key| (key == "CAMERA_FW_FPS").then(|| "fast".into())).unwrap_err().to_string();

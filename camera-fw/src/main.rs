@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use camera_fw::code::{Code, qr_code};
-use camera_fw::config::{Config, ConfigError, Layer};
+use camera_fw::config::{Config, ConfigError, Layer, Protocol};
 use camera_fw::{agent, capture};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(1, &format!("{error:#}")),
+        Err(error) => complain(1, &error),
     }
 }
 
@@ -151,6 +151,11 @@ fn run(config: Config) -> anyhow::Result<()> {
 fn show_code(config: &Config, link_only: bool, hex_only: bool) -> anyhow::Result<()> {
     let code = Code::load_or_create(&config.state_dir)?;
     let link = code.link(&config.page_url);
+    if config.protocol == Protocol::Pair && !hex_only {
+        eprintln!(
+            "note: this camera is in pair mode, for clients of their own; the page behind the link speaks role mode"
+        );
+    }
     if link_only {
         return print(&format!("{link}\n"));
     }

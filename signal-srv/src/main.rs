@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("signal-srv: {error:#}");
+    eprintln!("signal-srv: {error}");
     ExitCode::from(code)
 }
 

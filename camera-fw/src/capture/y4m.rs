@@ -32,7 +32,17 @@ pub(super) struct Y4mFile {
 impl Y4mFile {
     /// Opens and checks the file.
     pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let file = File::open(path).map_err(|source| CaptureError::File { path: path.into(), source })?;
+        let unreadable = |source| CaptureError::File { path: path.into(), source };
+        let malformed = |problem: &str| CaptureError::Y4m { path: path.into(), problem: problem.to_owned() };
+        // Looked at before it is opened: opening a pipe waits for whoever writes to it.
+        let metadata = std::fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
+            return Err(malformed("it is no regular file"));
+        }
+        if metadata.len() == 0 {
+            return Err(malformed("it is empty"));
+        }
+        let file = File::open(path).map_err(unreadable)?;
         // Small: lines are read through it, planes past it, and the check leaves the planes out.
         let mut reader = BufReader::with_capacity(LINE_BYTES as usize, file);
         let header = read_line(&mut reader, path)?;
@@ -239,7 +249,9 @@ mod tests {
     fn what_is_wrong_is_said_with_the_place_and_the_way_out() {
         let frame = [0; BYTES];
         let second = HEADER.len() + "FRAME\n".len() + BYTES;
-        assert!(refusal(&[b""]).contains("a header line does not end"));
+        assert!(refusal(&[b""]).contains("it is empty"));
+        let folder = Y4mFile::open(Path::new("/tmp")).unwrap_err().to_string();
+        assert!(folder.contains("it is no regular file"), "{folder}");
         assert!(refusal(&[b"RIFF....AVI \n"]).contains("does not begin with YUV4MPEG2"));
         assert!(refusal(&[b"YUV4MPEG2 W16 F30:1\n"]).contains("no height (H)"));
         assert!(refusal(&[b"YUV4MPEG2 W16 H16\n"]).contains("no frame rate (F)"));

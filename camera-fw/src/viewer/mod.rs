@@ -8,6 +8,7 @@
 
 mod connection;
 mod rate;
+mod sdp;
 mod session;
 
 use std::collections::HashMap;

@@ -31,9 +31,9 @@ pages.unref();
  * @param {Stage} stage
  * @param {Server} server
  * @param {string} room
- * @param {{eager?: boolean, cameFirst?: boolean}} behaviour
+ * @param {{eager?: boolean, cameFirst?: boolean, ownTrack?: boolean}} behaviour
  */
-async function join(stage, server, room, { eager = false, cameFirst = false }) {
+async function join(stage, server, room, { eager = false, cameFirst = false, ownTrack = false }) {
     const address = /** @type {import('node:net').AddressInfo} */ (pages.address());
     const viewer = await stage.viewer(`http://127.0.0.1:${address.port}/`);
     await viewer.page.run(
@@ -43,7 +43,7 @@ async function join(stage, server, room, { eager = false, cameFirst = false }) {
             const video = document.querySelector('video');
             /** @type {any} */ (window).client = new PairClient({ ...options, video });
         },
-        { url: server.url.replace('http', 'ws'), room, eager, cameFirst },
+        { url: server.url.replace('http', 'ws'), room, eager, cameFirst, ownTrack },
     );
     await until('the client to be in the room', async () => (await events(viewer)).includes('JOINED'));
     return viewer;
@@ -141,6 +141,19 @@ scenario('pair mode: an eager client that came second offers all the same, and t
 });
 
 for (const eager of [false, true]) {
+    scenario(`pair mode: a client with a picture of its own came first${eager ? ', eager' : ''}`, async (stage) => {
+        const server = await stage.house.server();
+        const camera = stage.house.camera(server, { config: PAIR });
+        const viewer = await join(stage, server, camera.code, { cameFirst: true, eager, ownTrack: true });
+        await camera.start();
+        await watches(viewer);
+    });
+
+    scenario(`pair mode: a client with a picture of its own came second${eager ? ', eager' : ''}`, async (stage) => {
+        const { server, camera } = await stage.serverAndCamera({ camera: PAIR });
+        await watches(await join(stage, server, camera.code, { eager, ownTrack: true }));
+    });
+
     scenario(`pair mode: ${eager ? 'an eager' : 'a'} client leaves and comes back`, async (stage) => {
         const { server, camera } = await stage.serverAndCamera({ camera: PAIR });
         let counter = -1;

@@ -19,11 +19,13 @@ export class PairClient {
     #last = Promise.resolve();
 
     /**
-     * @param {{url: string, room: string, eager: boolean, cameFirst: boolean, video: HTMLVideoElement}} options
+     * @param {{url: string, room: string, eager: boolean, cameFirst: boolean, ownTrack: boolean,
+     *   video: HTMLVideoElement}} options
      */
-    constructor({ url, room, eager, cameFirst, video }) {
+    constructor({ url, room, eager, cameFirst, ownTrack, video }) {
         this.eager = eager;
         this.cameFirst = cameFirst;
+        this.ownTrack = ownTrack;
         this.video = video;
         this.socket = new WebSocket(url);
         this.socket.binaryType = 'arraybuffer';
@@ -76,8 +78,19 @@ export class PairClient {
         }
         const connection = new RTCPeerConnection();
         this.#connection = connection;
-        connection.addTransceiver('video', { direction: 'recvonly' });
+        if (this.ownTrack) {
+            // As a client does that shows its own camera too: the offer is sendrecv, and has a section for sound.
+            connection.addTransceiver('audio', { direction: 'recvonly' });
+            for (const track of document.createElement('canvas').captureStream().getTracks()) {
+                connection.addTrack(track);
+            }
+        } else {
+            connection.addTransceiver('video', { direction: 'recvonly' });
+        }
         connection.ontrack = ({ track }) => {
+            if (track.kind !== 'video') {
+                return;
+            }
             this.video.srcObject = new MediaStream([track]);
             this.video.play().catch((error) => this.events.push(`play: ${error}`));
         };
