@@ -15,7 +15,7 @@
 //! |---|---|---|---|
 //! | thread `capture` | the source, its mappings | stop flag | slot of one |
 //! | thread `encode` | the libvpx context | slot, commands (64) | ring (30 frames) |
-//! | task signaling | the WebSocket | signals (64) | events (64) |
+//! | task signaling | the WebSocket | signals (64, and 16 a viewer) | events (64) |
 //! | task per viewer | session, peer connection | ring, inputs (128) | commands, signals |
 //! | [`agent::run`] | all of the above | events, failures, stop | inputs |
 //!
