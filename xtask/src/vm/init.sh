@@ -126,7 +126,7 @@ section dropped try $camera YU12
 control percentage_of_dropped_buffers=100
 section stalled try $camera YU12
 control percentage_of_dropped_buffers=0
-export CAMERA_FW_LOG=camera_fw=debug
+export CAMERA_FW_LOG=camera_fw=trace
 section damaged during 60 damage
 unset CAMERA_FW_LOG
 section fatal during 1000000 'control inject_fatal_streaming_error=1'

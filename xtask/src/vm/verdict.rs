@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn damage_must_be_seen_and_survived() {
-        let skipped = "DEBUG a damaged frame was skipped sequence=7\n";
+        let skipped = "TRACE a damaged frame was skipped sequence=7\n";
         assert!(damaged(&section(&format!("{skipped}{skipped}{LINE}"), 0)).is_ok());
         assert!(damaged(&section(LINE, 0)).is_err());
         assert!(damaged(&section(skipped, 1)).is_err());
