@@ -48,6 +48,11 @@ impl PeerId {
     pub const fn from_bytes(bits: [u8; 16]) -> Self {
         Self(bits)
     }
+
+    /// The 128 bits.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }
 
 impl RoomId {
@@ -183,7 +188,7 @@ impl<T: FromStr<Err = IdError>> Visitor<'_> for FromText<T> {
     }
 }
 
-fn push_hex(text: &mut String, bytes: &[u8]) {
+pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         text.push(char::from(DIGITS[usize::from(byte >> 4)]));

@@ -7,7 +7,7 @@
 //! bytes ──decode──▶ ClientMessage<'_>  (server reads)        codec.rs
 //! bytes ──decode──▶ ServerMessage<'_>  (camera, tests read)  codec.rs
 //! ClientMessage / ServerMessage ──encode──▶ Bytes            codec.rs
-//! signal (opaque to the server) ──▶ Signal                   signal.rs
+//! signal (opaque to the server) ──▶ Signal                   signal.rs, or sealed: seal/
 //! ```
 //!
 //! What comes from the network is decoded strictly, within [`limits`], without a panic, and without
@@ -18,11 +18,15 @@ mod error_code;
 mod id;
 pub mod limits;
 mod message;
+mod redact;
+#[cfg(feature = "seal")]
+pub mod seal;
 mod signal;
 
 pub use codec::{DecodeError, decode_client, decode_server, encode_client, encode_server};
 pub use error_code::ErrorCode;
 pub use id::{IdError, PeerId, RoomId};
 pub use message::{ClientMessage, IceServer, Join, Joined, Member, Role, RoomEvent, ServerMessage};
+pub use redact::Redacted;
 pub use serde_json::value::RawValue;
-pub use signal::{ByeReason, Candidate, Signal, SignalError};
+pub use signal::{ByeReason, Candidate, Sdp, Signal, SignalError};

@@ -9,15 +9,21 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::Redacted;
 use crate::limits::{CANDIDATE_BYTES, SDP_BYTES};
+
+/// A session description (RFC 8866). It holds addresses and fingerprints, so it does not show itself.
+pub type Sdp = Redacted<String>;
 
 /// One step of a negotiation.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Signal {
+    /// `{"type":"start"}`: the viewer, proven by this, wants the picture. Sealed only.
+    Start,
     /// `{"type":"offer","sdp":…}` (RFC 8829 §4.1.8)
-    Offer(String),
+    Offer(Sdp),
     /// `{"type":"answer","sdp":…}`
-    Answer(String),
+    Answer(Sdp),
     /// `{"candidate":…,"sdpMLineIndex":…,"sdpMid":…}` (RFC 8840 §4)
     Candidate(Candidate),
     /// `{"type":"bye","reason":…}`: the sender ends the session. Role mode only.
@@ -56,8 +62,8 @@ pub enum SignalError {
     /// Not an object, or a member of the wrong type.
     #[error("the signal is malformed: {0}")]
     Malformed(#[source] serde_json::Error),
-    /// Neither a description nor a candidate nor a bye.
-    #[error("the signal is neither an offer, an answer, a candidate nor a bye")]
+    /// None of the forms.
+    #[error("the signal is neither a start, an offer, an answer, a candidate nor a bye")]
     Unknown,
     /// The description or the candidate is too long.
     #[error("the {what} has {length} bytes, {limit} are allowed")]
@@ -104,6 +110,10 @@ enum Out<'a> {
         kind: &'static str,
         reason: ByeReason,
     },
+    Start {
+        #[serde(rename = "type")]
+        kind: &'static str,
+    },
 }
 
 impl Signal {
@@ -112,14 +122,23 @@ impl Signal {
     /// # Errors
     /// If it is none of the forms, or longer than [`crate::limits`] allows.
     pub fn decode(raw: &RawValue) -> Result<Self, SignalError> {
-        let form: Form<'_> = serde_json::from_str(raw.get()).map_err(SignalError::Malformed)?;
+        Self::decode_slice(raw.get().as_bytes())
+    }
+
+    /// Reads a signal from the bytes of its JSON.
+    ///
+    /// # Errors
+    /// As [`Signal::decode`].
+    pub fn decode_slice(json: &[u8]) -> Result<Self, SignalError> {
+        let form: Form<'_> = serde_json::from_slice(json).map_err(SignalError::Malformed)?;
         let within = |what, text: String, limit| match text.len() {
             length if length > limit => Err(SignalError::TooLong { what, length, limit }),
             _ => Ok(text),
         };
         match (form.kind.as_deref(), form.sdp, form.candidate) {
-            (Some("offer"), Some(sdp), _) => Ok(Self::Offer(within("sdp", sdp, SDP_BYTES)?)),
-            (Some("answer"), Some(sdp), _) => Ok(Self::Answer(within("sdp", sdp, SDP_BYTES)?)),
+            (Some("offer"), Some(sdp), _) => Ok(Self::Offer(within("sdp", sdp, SDP_BYTES)?.into())),
+            (Some("answer"), Some(sdp), _) => Ok(Self::Answer(within("sdp", sdp, SDP_BYTES)?.into())),
+            (Some("start"), _, _) => Ok(Self::Start),
             (Some("bye"), _, _) => Ok(Self::Bye(form.reason.unwrap_or(ByeReason::Left))),
             (_, None, Some(candidate)) => Ok(Self::Candidate(Candidate {
                 candidate: within("candidate", candidate, CANDIDATE_BYTES)?,
@@ -133,6 +152,7 @@ impl Signal {
     /// Writes a signal.
     pub fn encode(&self) -> Box<RawValue> {
         let out = match self {
+            Self::Start => Out::Start { kind: "start" },
             Self::Offer(sdp) => Out::Description { kind: "offer", sdp },
             Self::Answer(sdp) => Out::Description { kind: "answer", sdp },
             Self::Candidate(Candidate { candidate, sdp_m_line_index, sdp_mid }) => {
@@ -146,6 +166,7 @@ impl Signal {
     /// What it is, for a log: never what is in it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Start => "start",
             Self::Offer(_) => "offer",
             Self::Answer(_) => "answer",
             Self::Candidate(_) => "candidate",

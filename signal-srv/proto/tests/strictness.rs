@@ -157,7 +157,7 @@ proptest! {
     #[test]
     fn signals_round_trip(sdp in ".{0,200}", line in ".{0,100}", index: u16, mid in prop::option::of(".{0,8}")) {
         let candidate = Candidate { candidate: line, sdp_m_line_index: index, sdp_mid: mid };
-        for signal in [Signal::Offer(sdp.clone()), Signal::Answer(sdp), Signal::Candidate(candidate), Signal::Bye(ByeReason::Failed)] {
+        for signal in [Signal::Start, Signal::Offer(sdp.clone().into()), Signal::Answer(sdp.into()), Signal::Candidate(candidate), Signal::Bye(ByeReason::Failed)] {
             prop_assert!(Signal::decode(&signal.encode()).unwrap() == signal);
         }
     }
