@@ -1,7 +1,7 @@
 /**
  * The viewers of `cargo xtask bench`: Chromium on the page. Orders come in as JSON lines, answers go out as JSON lines.
  *
- *     {"do":"join","times":10}                 -> {"joined":[ms, …]}
+ *     {"do":"join","times":10}                 -> {"joined":[ms, …],"handshake_ms":median}
  *     {"do":"watch","viewers":4,"seconds":60}  -> {"begun":true} {"ended":true}
  *                                                 {"watched":{"frames_per_second":[…],"latencies":[…],"seconds":60.0}}
  */
@@ -9,7 +9,7 @@
 import { createInterface } from 'node:readline';
 
 import { launch } from './browsers.js';
-import { decoded, firstFrameTime, latencies, noteTimes, watchLatency } from './in_page.js';
+import { decoded, firstFrameTime, handshakeTime, latencies, noteTimes, watchLatency } from './in_page.js';
 import { until } from './programs.js';
 
 /** @import {Page} from './browsers.js' */
@@ -36,14 +36,26 @@ function answer(value) {
 
 /** @param {number} times */
 async function join(times) {
+    /** @type {number[]} */
     const joined = [];
+    /** @type {number[]} */
+    const handshakes = [];
     for (let time = 0; time < times; time += 1) {
         const page = await browser.page({ script: noteTimes });
         await page.open(LINK);
         joined.push(await until('the first frame', () => page.run(firstFrameTime), { every: 20 }));
+        handshakes.push(await until('the measure of the handshake', () => page.run(handshakeTime)));
         await page.close();
     }
-    answer({ joined });
+    answer({ joined, handshake_ms: median(handshakes) });
+}
+
+/** @param {number[]} numbers */
+function median(numbers) {
+    const sorted = [...numbers].sort((one, other) => one - other);
+    const middle = Math.floor(sorted.length / 2);
+    const [low = NaN, high = NaN] = [sorted[sorted.length % 2 === 0 ? middle - 1 : middle], sorted[middle]];
+    return (low + high) / 2;
 }
 
 /**

@@ -122,6 +122,16 @@ export function firstFrameTime() {
     return shown ? Math.max(shown - opened, 0.1) : null;
 }
 
+/** How long it took from greeting the camera to its proof, in milliseconds; null is not yet. */
+export function handshakeTime() {
+    return performance.getEntriesByName('roomcam:handshake')[0]?.duration ?? null;
+}
+
+/** How many peer connections the page has ever made. */
+export function connectionsMade() {
+    return /** @type {any} */ (window).observedConnections.length;
+}
+
 /** From now on reads the time of capture out of every frame that is rendered. */
 export function watchLatency() {
     const video = /** @type {HTMLVideoElement} */ (document.querySelector('video'));

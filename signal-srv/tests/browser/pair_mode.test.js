@@ -8,7 +8,7 @@ import { pattern } from './in_page.js';
 import { until } from './programs.js';
 import { scenario } from './scenario.js';
 
-/** @import {Server} from './programs.js' */
+/** @import {Server} from './house.js' */
 /** @import {Stage, Viewer} from './scenario.js' */
 
 const PAIR = 'protocol = "pair"\n';

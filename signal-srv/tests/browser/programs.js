@@ -1,13 +1,13 @@
 /**
- * The real server and the real camera, each run with a state folder of its own and a port that the system picks.
+ * One running program of ours.
  *
  * Nothing here sleeps to let something happen: a program is waited for by its log, everything else by `until`.
- * Programs are ended by their process id, and by the kernel should this process die first.
+ * Programs are ended by their process id, and by the kernel should this process die first. All of them log at TRACE, so
+ * that what any level would give away can be found.
  */
 
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -17,6 +17,8 @@ export const PATIENCE_MS = 30_000;
 const BINARIES = process.env.ROOMCAM_BIN_DIR ?? fileURLToPath(new URL('../../../target/debug', import.meta.url));
 const HAS_SETPRIV = spawnSync('setpriv', ['--version']).status === 0;
 const LINES_SHOWN = 40;
+/** Everything that a program can be made to log. */
+const LOQUACIOUS = { CAMERA_FW_LOG: 'trace', SIGNAL_SRV_LOG: 'trace' };
 /** When a program does not stop by itself, in milliseconds. */
 const STOP_MS = 6000;
 
@@ -59,9 +61,9 @@ export class Program {
         this.log = [];
         const file = binary(name);
         const [command, all] = HAS_SETPRIV ? ['setpriv', ['--pdeathsig', 'KILL', '--', file, ...args]] : [file, args];
-        const env = { ...process.env, ...environment };
+        const env = { ...process.env, ...LOQUACIOUS, ...environment };
         this.#child = spawn(command, all, { stdio: ['ignore', 'pipe', 'pipe'], env });
-        this.#ended = new Promise((resolve) => this.#child.once('exit', resolve));
+        this.#ended = new Promise((resolve) => this.#child.once('close', resolve));
         this.#child.once('error', (error) => this.log.push(String(error)));
         for (const output of [this.#child.stdout, this.#child.stderr]) {
             let rest = '';
@@ -70,6 +72,7 @@ export class Program {
                 rest = lines.pop() ?? '';
                 this.log.push(...lines);
             });
+            output.on('end', () => rest && this.log.push(rest));
         }
     }
 
@@ -77,8 +80,9 @@ export class Program {
         return this.#child.exitCode === null && this.#child.signalCode === null;
     }
 
+    /** Its process id. */
     get id() {
-        return this.#child.pid;
+        return this.#child.pid ?? 0;
     }
 
     /**
@@ -116,157 +120,14 @@ export class Program {
     }
 }
 
-/** @param {string} name */
-function binary(name) {
+/**
+ * The file of one of our programs.
+ * @param {string} name
+ */
+export function binary(name) {
     const file = join(BINARIES, name);
     if (!existsSync(file)) {
         throw new Error(`${file} is not built: cargo build -p ${name}, or set ROOMCAM_BIN_DIR`);
     }
     return file;
-}
-
-/** A server and the cameras around it, with everything that must be cleaned up behind them. */
-export class House {
-    /** @type {Program[]} */
-    #programs = [];
-    #folders = 0;
-    #root = mkdtempSync(join(tmpdir(), 'roomcam-'));
-
-    /** A new folder that goes away with the house. */
-    folder() {
-        this.#folders += 1;
-        return join(this.#root, String(this.#folders));
-    }
-
-    /**
-     * Starts a server; `again` starts one in the place of another that has ended, on the same port.
-     * @param {{config?: string, again?: Server}} [options] `config` is TOML
-     */
-    async server({ config = '', again } = {}) {
-        const state = this.folder();
-        const args = ['--tls', 'off', '--listen', `127.0.0.1:${again?.port ?? 0}`, '--state-dir', state];
-        if (config) {
-            args.push('--config', this.#file('server.toml', config));
-        }
-        const program = this.#start('signal-srv', args);
-        const line = await program.logged('listening');
-        const url = /url="?(https?:\/\/[^\s"]+?)\/?"?(\s|$)/u.exec(line)?.[1];
-        if (!url) {
-            throw new Error(`the server does not say where it listens: ${line}`);
-        }
-        return new Server(program, url);
-    }
-
-    /**
-     * A camera that has a code, and does not run yet.
-     * @param {Server} server
-     * @param {{config?: string, source?: string}} [options] `config` is TOML
-     */
-    camera(server, { config = '', source = 'pattern' } = {}) {
-        const args = ['--server', server.url.replace('http', 'ws'), '--state-dir', this.folder()];
-        if (config) {
-            args.push('--config', this.#file('camera.toml', config));
-        }
-        const start = () => this.#start('camera-fw', ['run', ...args, '--source', source]);
-        return new Camera(args, start);
-    }
-
-    /** What the programs said last, for whoever reads a failed test. */
-    explain() {
-        return this.#programs.map((program) => program.lastLines()).join('\n');
-    }
-
-    async close() {
-        await Promise.all(this.#programs.map((program) => program.stop()));
-        rmSync(this.#root, { recursive: true, force: true });
-    }
-
-    /**
-     * @param {string} name
-     * @param {string[]} args
-     */
-    #start(name, args) {
-        const program = new Program(name, args);
-        this.#programs.push(program);
-        return program;
-    }
-
-    /**
-     * @param {string} name
-     * @param {string} text
-     */
-    #file(name, text) {
-        this.#folders += 1;
-        const file = join(this.#root, `${this.#folders}-${name}`);
-        writeFileSync(file, text);
-        return file;
-    }
-}
-
-export class Server {
-    /**
-     * @param {Program} program
-     * @param {string} url without a slash at its end
-     */
-    constructor(program, url) {
-        this.program = program;
-        this.url = url;
-        this.port = Number(new URL(url).port);
-    }
-}
-
-export class Camera {
-    #args;
-    #start;
-    /** @type {Program | null} */
-    #program = null;
-
-    /**
-     * @param {string[]} args that every subcommand takes
-     * @param {() => Program} start
-     */
-    constructor(args, start) {
-        this.#args = args;
-        this.#start = start;
-    }
-
-    get program() {
-        if (!this.#program) {
-            throw new Error('the camera does not run');
-        }
-        return this.#program;
-    }
-
-    /** The link that a person opens. */
-    get link() {
-        return this.#print('--link');
-    }
-
-    /** The code as 64 hex digits. */
-    get code() {
-        return this.#print('--hex');
-    }
-
-    /** Runs the camera and waits until it is in its room. */
-    async start() {
-        this.#program = this.#start();
-        await this.#program.logged('joined');
-        return this;
-    }
-
-    /** @param {NodeJS.Signals} [signal] */
-    async stop(signal) {
-        await this.program.stop(signal);
-    }
-
-    /** @param {string} what */
-    #print(what) {
-        const { stdout, stderr, status } = spawnSync(binary('camera-fw'), ['code', what, ...this.#args], {
-            encoding: 'utf8',
-        });
-        if (status !== 0) {
-            throw new Error(`camera-fw code ${what} failed: ${stderr}`);
-        }
-        return stdout.trim();
-    }
 }

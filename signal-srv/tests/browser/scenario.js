@@ -1,6 +1,6 @@
 /**
  * A scenario is a test with a house (server, cameras), a browser, and viewers in it; all of it goes away afterwards, and
- * what the programs said is shown when it fails.
+ * what the programs said is shown when it fails. It fails too if they said anything, at any level, that nobody may read.
  */
 
 import { mkdirSync } from 'node:fs';
@@ -9,7 +9,8 @@ import { after, test } from 'node:test';
 
 import { BROWSER, launch } from './browsers.js';
 import { axeFindings, decoded, pattern, screenShown } from './in_page.js';
-import { House, until } from './programs.js';
+import { House } from './house.js';
+import { until } from './programs.js';
 
 /** @import {Browser, Page, PageOptions} from './browsers.js' */
 
@@ -39,13 +40,18 @@ function browser() {
 export function scenario(name, play) {
     test(`${name} (${BROWSER})`, { timeout: SCENARIO_MS }, async (context) => {
         const stage = new Stage();
+        /** @type {string[]} */
+        let leaks = [];
         try {
             await play(stage);
         } catch (error) {
             context.diagnostic(await stage.explain());
             throw error;
         } finally {
-            await stage.close();
+            leaks = await stage.close();
+        }
+        if (leaks.length > 0) {
+            throw new Error(`${leaks.length} lines of the logs give something away:\n${leaks.slice(0, 20).join('\n')}`);
         }
     });
 }
@@ -84,9 +90,10 @@ export class Stage {
         return [...pages, this.house.explain()].join('\n');
     }
 
+    /** Gives what the logs have given away. */
     async close() {
         await Promise.all(this.#viewers.map((viewer) => viewer.leave()));
-        await this.house.close();
+        return this.house.close();
     }
 }
 
