@@ -1,12 +1,20 @@
 /**
- * The code that a person scans or types. Pure: text in, room id or a problem that can be explained out.
+ * The code that a person scans or types. Pure: text in, code or a problem that can be explained out.
  *
  * Two spellings of the same 256 bits: 64 hex digits, which is what is printed for people (spaces and dashes between
- * them are ignored), and base64url without padding (RFC 4648 §5), 43 characters, which is what a link carries.
+ * them are ignored), and base64url without padding (RFC 4648 §5), 43 characters, which is what a link carries. Four
+ * more digits may follow the 64: they are printed after the code and tell a mistyped one.
  */
+
+import { checkDigits } from './access.js';
+import { fromHex } from './bytes.js';
+
+/** @import {Bytes} from './bytes.js' */
 
 /** Hex digits in a code. */
 export const HEX_DIGITS = 64;
+/** Hex digits that may follow to check it. */
+export const CHECK_DIGITS = 4;
 /** Characters of the same 256 bits in base64url. */
 export const LINK_CHARACTERS = 43;
 /** Longer input is nobody's code: it is turned away before anything looks at its characters. */
@@ -21,38 +29,43 @@ const HEX = /^[0-9a-f]$/iu;
  * What is wrong with a code. `position` counts from 1 and leaves separators out, as a person counts.
  * @typedef {{kind: 'empty'}
  *   | {kind: 'length', spelling: 'hex' | 'link', have: number, need: number}
- *   | {kind: 'character', spelling: 'hex' | 'link', character: string, position: number}} CodeProblem
+ *   | {kind: 'character', spelling: 'hex' | 'link', character: string, position: number}
+ *   | {kind: 'checksum'}} CodeProblem
  */
 
-/** @typedef {{room: string, problem?: undefined} | {problem: CodeProblem, room?: undefined}} ParsedCode */
+/** @typedef {{digits: string, problem?: undefined} | {problem: CodeProblem, digits?: undefined}} ReadCode */
+/** @typedef {{code: Bytes, problem?: undefined} | {problem: CodeProblem, code?: undefined}} ParsedCode */
 
 /**
  * Reads a code in either spelling, or a whole link that ends in one.
  * @param {string} input
- * @returns {ParsedCode} the room id as 64 lower-case hex digits, or what is wrong
+ * @returns {Promise<ParsedCode>} the 32 bytes of the code, or what is wrong
  */
-export function parseCode(input) {
-    if (input.length > LONGEST_INPUT) {
-        return { problem: { kind: 'length', spelling: 'hex', have: input.length, need: HEX_DIGITS } };
-    }
-    const mark = input.lastIndexOf('#');
-    const text = input.slice(mark + 1).trim();
-    return isLinkSpelling(text, mark >= 0) ? parseLink(text) : parseHex(text);
+export async function parseCode(input) {
+    return checked(readCode(input));
 }
 
 /**
  * Reads the fragment of the page's own address, with or without its "#".
  * @param {string} fragment
- * @returns {ParsedCode}
+ * @returns {Promise<ParsedCode>}
  */
-export function parseFragment(fragment) {
-    const text = fragment.startsWith('#') ? fragment : `#${fragment}`;
-    try {
-        return parseCode(decodeURIComponent(text));
-    } catch {
-        // A stray "%" is no escape sequence: it is a wrong character and is reported as one.
-        return parseCode(text);
+export async function parseFragment(fragment) {
+    return parseCode(unescaped(fragment.startsWith('#') ? fragment : `#${fragment}`));
+}
+
+/**
+ * The same while somebody types: at once, and without a look at the check digits.
+ * @param {string} input
+ * @returns {ReadCode} 64 lower-case hex digits, 68 with the check digits, or what is wrong
+ */
+export function readCode(input) {
+    if (input.length > LONGEST_INPUT) {
+        return { problem: wrongLength(input.length) };
     }
+    const mark = input.lastIndexOf('#');
+    const text = input.slice(mark + 1).trim();
+    return isLinkSpelling(text, mark >= 0) ? parseLink(text) : parseHex(text);
 }
 
 /**
@@ -71,6 +84,39 @@ export function digitCount(input) {
  */
 export function grouped(hex) {
     return hex.replace(/.{4}(?=.)/gu, '$& ');
+}
+
+/** @param {string} text */
+function unescaped(text) {
+    try {
+        return decodeURIComponent(text);
+    } catch {
+        // A stray "%" is no escape sequence: it is a wrong character and is reported as one.
+        return text;
+    }
+}
+
+/**
+ * @param {ReadCode} read
+ * @returns {Promise<ParsedCode>}
+ */
+async function checked({ digits, problem }) {
+    if (problem) {
+        return { problem };
+    }
+    const code = fromHex(digits.slice(0, HEX_DIGITS));
+    const check = digits.slice(HEX_DIGITS);
+    return check === '' || check === (await checkDigits(code)) ? { code } : { problem: { kind: 'checksum' } };
+}
+
+/**
+ * @param {number} have
+ * @returns {CodeProblem}
+ */
+function wrongLength(have) {
+    // Whoever goes on after the code means the check digits too.
+    const need = have < HEX_DIGITS ? HEX_DIGITS : HEX_DIGITS + CHECK_DIGITS;
+    return { kind: 'length', spelling: 'hex', have, need };
 }
 
 /** @param {string} text */
@@ -96,7 +142,7 @@ function isLinkSpelling(text, inLink) {
 
 /**
  * @param {string} text
- * @returns {ParsedCode}
+ * @returns {ReadCode}
  */
 function parseHex(text) {
     const characters = [...withoutSeparators(text)];
@@ -107,15 +153,15 @@ function parseHex(text) {
     if (wrong >= 0) {
         return { problem: { kind: 'character', spelling: 'hex', character: characters[wrong] ?? '', position: wrong + 1 } };
     }
-    if (characters.length !== HEX_DIGITS) {
-        return { problem: { kind: 'length', spelling: 'hex', have: characters.length, need: HEX_DIGITS } };
+    if (characters.length !== HEX_DIGITS && characters.length !== HEX_DIGITS + CHECK_DIGITS) {
+        return { problem: wrongLength(characters.length) };
     }
-    return { room: characters.join('').toLowerCase() };
+    return { digits: characters.join('').toLowerCase() };
 }
 
 /**
  * @param {string} text
- * @returns {ParsedCode}
+ * @returns {ReadCode}
  */
 function parseLink(text) {
     if (text.length !== LINK_CHARACTERS) {
@@ -137,5 +183,5 @@ function parseLink(text) {
     if (bits !== 0) {
         return { problem: { kind: 'character', spelling: 'link', character: text.slice(-1), position: LINK_CHARACTERS } };
     }
-    return { room: hex };
+    return { digits: hex };
 }

@@ -3,9 +3,16 @@
  *
  *     open -> HELLO -> JOIN_OR_CREATE -> JOINED -> ROOM (JOIN, LEAVE, SIGNAL) ... SIGNAL -> close
  *
+ * The server is believed in who is there, for it could keep everybody away anyhow, and in nothing else: every signal
+ * goes through a channel of sealing.js, one for each camera claimant, which this side greets as soon as it sees it.
+ *
  * It never reconnects by itself: when to come back is a decision of state.js. What arrives is checked and bounded here,
- * and everything that is not understood is dropped, since the server may be newer than this page.
+ * and everything that is not understood is dropped, since the server or the camera may be newer than this page.
  */
+
+import { Channel } from './sealing.js';
+
+/** @import {Access} from './access.js' */
 
 /** Largest message that is looked at, in bytes: the protocol's 64 KiB and room for the envelope. */
 export const MESSAGE_BYTES = 66 * 1024;
@@ -13,30 +20,57 @@ export const MESSAGE_BYTES = 66 * 1024;
 export const SDP_CHARACTERS = 32 * 1024;
 /** Longest candidate line, in characters (RFC 8839 §5.1 lines stay under 300). */
 export const CANDIDATE_CHARACTERS = 1024;
-/** Longest peer id, in characters; a server's own have 36. */
-const PEER_CHARACTERS = 64;
-/** Most entries of a list in `JOINED` that are looked at. */
+/** Most entries of a list in `JOINED` that are looked at, and most cameras that are known to be in the room. */
 const LIST_ENTRIES = 32;
+/** Most claimants that may prove themselves or have done so; a server lets no more into a room. */
+export const CHANNELS = 4;
+/** So many peer ids are remembered for having been greeted. A camera that comes back has a new one. */
+const GREETED = 1024;
+/** The name of the measure of performance.measure: from the greeting of a camera to its proof. */
+const MEASURE = 'roomcam:handshake';
 /** From the start of the connection to `JOINED`, in milliseconds. */
 export const JOIN_MS = 8000;
 
 /** @typedef {{candidate: string, sdpMLineIndex: number | null, sdpMid: string | null}} Candidate */
 /** @typedef {'busy' | 'stopping' | 'failed' | 'left'} ByeReason */
-/** @typedef {{type: 'answer', sdp: string} | Candidate | {type: 'bye', reason: ByeReason}} OutgoingSignal */
-
 /**
- * What the server said, as state.js takes it.
- * @typedef {{type: 'hello'}
- *   | {type: 'joined', cameras: string[], iceServers: RTCIceServer[]}
- *   | {type: 'camera-joined', peer: string}
- *   | {type: 'camera-left', peer: string}
- *   | {type: 'offer', peer: string, sdp: string}
- *   | {type: 'candidate', peer: string, candidate: Candidate}
- *   | {type: 'bye', peer: string, reason: ByeReason}
- *   | {type: 'refused', code: string}} ServerEvent
+ * @typedef {{type: 'start'}
+ *   | {type: 'answer', sdp: string}
+ *   | Candidate
+ *   | {type: 'bye', reason: ByeReason}} OutgoingSignal
  */
 
-/** @typedef {ServerEvent | {type: 'socket-closed', timedOut: boolean}} SignalingEvent */
+/**
+ * Who is in the room, as the server has it.
+ * @typedef {{type: 'joined', cameras: string[], iceServers: RTCIceServer[]}
+ *   | {type: 'camera-joined', peer: string}
+ *   | {type: 'camera-left', peer: string}
+ *   | {type: 'refused', code: string}} RoomEvent
+ */
+
+/**
+ * What a message of the server says.
+ * @typedef {RoomEvent
+ *   | {type: 'hello', viewer: string}
+ *   | {type: 'signal', peer: string, signal: unknown}} ServerEvent
+ */
+
+/**
+ * What a camera that has proven itself says, opened.
+ * @typedef {{type: 'offer', peer: string, sdp: string}
+ *   | {type: 'candidate', peer: string, candidate: Candidate}
+ *   | {type: 'bye', peer: string, reason: ByeReason}} SignalEvent
+ */
+
+/**
+ * What is reported, as state.js takes it. `camera-proven`: it is the camera that the code belongs to. `camera-refuted`:
+ * it is not, or somebody has meddled with its messages; but for `camera-left`, nothing about this peer follows.
+ * @typedef {RoomEvent
+ *   | SignalEvent
+ *   | {type: 'camera-proven', peer: string}
+ *   | {type: 'camera-refuted', peer: string}
+ *   | {type: 'socket-closed', timedOut: boolean}} SignalingEvent
+ */
 
 /**
  * @param {unknown} value
@@ -57,9 +91,13 @@ function text(value, longest) {
     return typeof value === 'string' && value.length <= longest ? value : null;
 }
 
-/** @param {unknown} value */
+/**
+ * @param {unknown} value
+ * @returns {string | null} 128 bits in UUID form, in lower case
+ */
 function peerId(value) {
-    return text(value, PEER_CHARACTERS) || null;
+    const id = text(value, 36);
+    return id !== null && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/iu.test(id) ? id.toLowerCase() : null;
 }
 
 /**
@@ -99,15 +137,12 @@ function joined(data) {
 }
 
 /**
+ * Reads what a camera has sealed. Pure.
  * @param {string} peer
- * @param {unknown} value
- * @returns {ServerEvent | null}
+ * @param {Record<string, unknown>} body
+ * @returns {SignalEvent | null} null for everything that is not understood
  */
-function signal(peer, value) {
-    const body = object(value);
-    if (!body) {
-        return null;
-    }
+export function signalOf(peer, body) {
     if (body['type'] === 'offer') {
         const sdp = text(body['sdp'], SDP_CHARACTERS);
         return sdp ? { type: 'offer', peer, sdp } : null;
@@ -150,7 +185,7 @@ function roomEvent(data) {
         case 'LEAVE':
             return { type: 'camera-left', peer };
         case 'SIGNAL':
-            return signal(peer, body['signal']);
+            return { type: 'signal', peer, signal: body['signal'] };
         default:
             return null;
     }
@@ -172,8 +207,10 @@ export function decode(data) {
         return null;
     }
     switch (message?.['type']) {
-        case 'HELLO':
-            return { type: 'hello' };
+        case 'HELLO': {
+            const viewer = peerId(message['data']);
+            return viewer === null ? null : { type: 'hello', viewer };
+        }
         case 'JOINED':
             return joined(message['data']);
         case 'ROOM':
@@ -194,33 +231,40 @@ function encode(message) {
 }
 
 /**
- * The server's WebSocket beside a page: same host, encrypted where the page is.
+ * The server's WebSocket: beside the page, on the same host and encrypted where the page is, or where the page says.
  * @param {{protocol: string, host: string}} location
+ * @param {string} [server] the address of a server that is elsewhere
  * @returns {string}
  */
-export function webSocketUrl(location) {
-    return `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws`;
+export function webSocketUrl(location, server = '') {
+    return server || `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws`;
 }
 
 /** A connection in one room, from opening it to its end. */
 export class Signaling {
     #socket;
-    #room;
+    #access;
     #report;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     #deadline;
-    #greeted = false;
+    #viewer = '';
     #joined = false;
     #over = false;
+    /** The cameras in the room, in the order in which they came. @type {Set<string>} */
+    #cameras = new Set();
+    /** Those that have been greeted, also where they are gone or refuted. @type {Set<string>} */
+    #greeted = new Set();
+    /** The channels to those in the room, also to the refuted ones. @type {Map<string, Channel>} */
+    #channels = new Map();
 
     /**
      * Opens the connection.
      * @param {string} url
-     * @param {string} room 64 hex digits
+     * @param {Access} access
      * @param {(event: SignalingEvent) => void} report is called until `socket-closed` was reported or `close` was called
      */
-    constructor(url, room, report) {
-        this.#room = room;
+    constructor(url, access, report) {
+        this.#access = access;
         this.#report = report;
         this.#socket = new WebSocket(url);
         this.#socket.binaryType = 'arraybuffer';
@@ -230,44 +274,153 @@ export class Signaling {
     }
 
     /**
-     * Sends a signal to a camera; without a connection it is lost, and the session it belongs to runs into its time-out.
+     * Seals a signal and sends it to a camera that has proven itself; the first has to be `start`. Without a connection
+     * it is lost, and the session it belongs to runs into its time-out.
      * @param {string} to
-     * @param {OutgoingSignal} data
+     * @param {OutgoingSignal} signal
      */
-    send(to, data) {
-        if (this.#joined && !this.#over && this.#socket.readyState === WebSocket.OPEN) {
-            this.#socket.send(encode({ type: 'SIGNAL', to, data }));
+    send(to, signal) {
+        if (!this.#over) {
+            this.#channels.get(to)?.send(signal);
         }
     }
 
-    /** Leaves the room. Nothing is reported any more. */
+    /** Leaves the room, once what was handed to `send` is on its way. Nothing is reported any more. */
     close() {
+        if (this.#over) {
+            return;
+        }
         this.#over = true;
         clearTimeout(this.#deadline);
-        this.#socket.close();
+        const unsent = [...this.#channels.values()].map((channel) => channel.close()).filter((sent) => sent !== null);
+        if (unsent.length === 0) {
+            this.#socket.close();
+        } else {
+            void Promise.all(unsent).then(() => this.#socket.close());
+        }
     }
 
     /** @param {unknown} data */
     #receive(data) {
         const event = this.#over ? null : decode(data);
-        if (!event) {
-            return;
-        }
-        if (event.type === 'hello') {
-            if (this.#greeted) {
+        switch (event?.type) {
+            case 'hello':
+                return this.#join(event.viewer);
+            case 'refused':
+                return this.#report(event);
+            case 'joined':
+                if (this.#viewer && !this.#joined) {
+                    this.#enter(event.cameras, event.iceServers);
+                }
                 return;
+            case 'camera-joined':
+                return this.#appeared(event.peer);
+            case 'camera-left':
+                return this.#left(event.peer);
+            case 'signal':
+                return this.#channels.get(event.peer)?.receive(event.signal);
+        }
+    }
+
+    /** @param {string} viewer */
+    #join(viewer) {
+        if (!this.#viewer) {
+            this.#viewer = viewer;
+            this.#transmit({ type: 'JOIN_OR_CREATE', data: { room: this.#access.room, role: 'viewer' } });
+        }
+    }
+
+    /**
+     * @param {string[]} cameras
+     * @param {RTCIceServer[]} iceServers
+     */
+    #enter(cameras, iceServers) {
+        this.#joined = true;
+        clearTimeout(this.#deadline);
+        this.#cameras = new Set(cameras);
+        this.#report({ type: 'joined', cameras: [...this.#cameras], iceServers });
+        this.#greet();
+    }
+
+    /** @param {string} peer */
+    #appeared(peer) {
+        // An id is for the life of one connection: one that was here before is not greeted a second time.
+        const known = this.#cameras.has(peer) || this.#greeted.has(peer);
+        if (this.#joined && !known && this.#cameras.size < LIST_ENTRIES) {
+            this.#cameras.add(peer);
+            this.#report({ type: 'camera-joined', peer });
+            this.#greet();
+        }
+    }
+
+    /** @param {string} peer */
+    #left(peer) {
+        if (!this.#cameras.delete(peer)) {
+            return;
+        }
+        const channel = this.#channels.get(peer);
+        const leave = () => {
+            channel?.close();
+            this.#channels.delete(peer);
+            if (!this.#over) {
+                this.#report({ type: 'camera-left', peer });
             }
-            this.#greeted = true;
-            this.#socket.send(encode({ type: 'JOIN_OR_CREATE', data: { room: this.#room, role: 'viewer' } }));
-            return;
+            this.#greet();
+        };
+        // What it has said before it went comes first.
+        const reported = channel?.reported;
+        if (reported) {
+            void reported.then(leave);
+        } else {
+            leave();
         }
-        if (event.type === 'joined') {
-            this.#joined = true;
-            clearTimeout(this.#deadline);
-        } else if (!this.#joined && event.type !== 'refused') {
-            return;
+    }
+
+    /** Greets the cameras that have not been greeted, as far as there is room for them. */
+    #greet() {
+        let open = [...this.#channels.values()].filter((channel) => !channel.refuted).length;
+        for (const camera of this.#cameras) {
+            if (!this.#over && open < CHANNELS && !this.#channels.has(camera) && !this.#greeted.has(camera)) {
+                open += 1;
+                remember(this.#greeted, camera);
+                this.#channels.set(camera, this.#channel(camera));
+            }
         }
-        this.#report(event);
+    }
+
+    /**
+     * @param {string} camera
+     * @returns {Channel}
+     */
+    #channel(camera) {
+        const start = performance.now();
+        return new Channel({
+            access: this.#access,
+            viewer: this.#viewer,
+            camera,
+            transmit: (data) => this.#transmit({ type: 'SIGNAL', to: camera, data }),
+            onProven: () => {
+                performance.measure(MEASURE, { start });
+                this.#report({ type: 'camera-proven', peer: camera });
+            },
+            onRefuted: () => {
+                this.#report({ type: 'camera-refuted', peer: camera });
+                this.#greet();
+            },
+            onOpened: (body) => {
+                const event = signalOf(camera, body);
+                if (event) {
+                    this.#report(event);
+                }
+            },
+        });
+    }
+
+    /** @param {object} message */
+    #transmit(message) {
+        if (this.#socket.readyState === WebSocket.OPEN) {
+            this.#socket.send(encode(message));
+        }
     }
 
     /** @param {boolean} timedOut */
@@ -277,4 +430,18 @@ export class Signaling {
             this.#report({ type: 'socket-closed', timedOut });
         }
     }
+}
+
+/**
+ * @param {Set<string>} set
+ * @param {string} peer
+ */
+function remember(set, peer) {
+    for (const oldest of set) {
+        if (set.size < GREETED) {
+            break;
+        }
+        set.delete(oldest);
+    }
+    set.add(peer);
 }
