@@ -1,25 +1,30 @@
 //! Starts everything, keeps it together, and stops it in order.
 //!
 //! ```text
-//!            start                                             stop
-//!  code ─▶ source ─▶ pipeline ─▶ signaling        viewers (bye) ─▶ signaling (leave) ─▶ pipeline
+//!            start                                                 stop
+//!  identity ─▶ source ─▶ pipeline ─▶ [ signaling, viewers ]   viewers (bye) ─▶ signaling (leave) ─▶ pipeline
+//!                                       ▲             │
+//!                                       └── another ──┘  identity: other room, other code, same pipeline
 //! ```
 //!
 //! A lost signaling connection is made anew while streams go on. Any other failure ends the agent, in order and with
 //! an error: the supervisor of the machine starts it again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use signal_proto::Role;
+use signal_proto::{PeerId, RawValue, Role, RoomId};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::{self, CaptureError};
-use crate::code::{Code, CodeError};
 use crate::config::{Config, Protocol};
 use crate::health::Health;
+use crate::identity::{Identity, IdentityError, Watch};
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::signaling::{CaError, Event, Settings, Signaling, TlsTrust};
+use crate::signaling::{CaError, Event, Outgoing, Settings, Signaling, TlsTrust};
+use crate::viewer::admission::{Admission, Verdict};
+use crate::viewer::wire::Wire;
 use crate::viewer::{Mode, Viewers};
 
 /// Leaving the room, at most: the server notices a closed connection too.
@@ -31,9 +36,9 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// Why the agent could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The room code.
+    /// The identity.
     #[error(transparent)]
-    Code(#[from] CodeError),
+    Identity(#[from] IdentityError),
     /// The certificate file.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -50,7 +55,10 @@ pub enum AgentError {
 /// # Errors
 /// With what failed and what to do, fit for a person.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentError> {
-    let code = Code::load_or_create(&config.state_dir)?;
+    let mut watch = Watch::new(&config.state_dir);
+    let mut identity = Identity::load_or_create(&config.state_dir)?;
+    // What was just made is no change.
+    watch.changed();
     let tls = TlsTrust::new(config.ca.as_deref())?;
     // A long file takes its time to check: not on the thread that hears the stop.
     let (spec, wanted) = (config.source.clone(), config.wanted);
@@ -62,65 +70,171 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
     tracing::info!(source = %config.source, size = %layout.size, fps = source.rate(), "source opened");
     let mut pipeline = Pipeline::spawn(source, config.encoder)?;
 
-    if config.protocol == Protocol::Pair {
-        tracing::warn!("pair mode: one viewer, who needs a client of its own; the viewer page speaks role mode");
-    }
-    let server = config.server.clone();
-    let settings =
-        Settings { server, room: code.room(), protocol: config.protocol, tls, max_viewers: config.max_viewers };
-    let mut signaling = Signaling::spawn(settings);
-    let mut viewers = Viewers::new(pipeline.fanout().clone(), signaling.outgoing(), config.max_viewers);
-    let mut health = Health::new(pipeline.counters().clone());
-
     let outcome = loop {
-        tokio::select! {
-            () = stop.cancelled() => break Ok(()),
-            error = pipeline.failed() => break Err(error.into()),
-            event = signaling.event() => handle(event, config.protocol, &mut viewers),
-            () = viewers.gone() => {}
-            () = health.tick() => health.report(viewers.count()),
+        warn_of_exposure(&identity, &config);
+        let mut stay = Stay::begin(&identity, &config, tls.clone(), &pipeline);
+        let ended = tokio::select! {
+            () = stop.cancelled() => Some(Ok(())),
+            error = pipeline.failed() => Some(Err(error.into())),
+            other = stay.go_on(&mut watch, &identity, &config) => {
+                tracing::warn!("the identity was replaced: the old code is dead, and its viewers are sent away");
+                identity = other;
+                None
+            }
+        };
+        if ended.is_some() {
+            tracing::info!("stopping");
+        }
+        stay.end().await;
+        if let Some(outcome) = ended {
+            break outcome;
         }
     };
-
-    tracing::info!("stopping");
-    if timeout(GOODBYE, viewers.stop()).await.is_err() {
-        tracing::warn!("some viewers' connections did not close in time");
-    }
-    if timeout(LEAVE, signaling.leave()).await.is_err() {
-        tracing::debug!("the signaling connection did not close in time");
-    }
     // Joins two threads: not on a thread that drives tasks.
     let _ = tokio::task::spawn_blocking(move || pipeline.stop()).await;
     outcome
 }
 
-fn handle(event: Event, protocol: Protocol, viewers: &mut Viewers) {
-    match event {
-        Event::Joined { peers, ice_servers } => {
-            viewers.use_ice_servers(ice_servers);
-            for member in peers {
-                arrived(member.peer, Some(member.role), viewers);
+/// Pair mode gives the code to the server; role mode never does, and cannot take back what pair mode gave.
+fn warn_of_exposure(identity: &Identity, config: &Config) {
+    match config.protocol {
+        Protocol::Pair => {
+            tracing::warn!(
+                "pair mode: nothing is sealed. The signaling server knows the code, can watch, and can put itself between \
+                 camera and viewer; one viewer, who needs a client of its own, for the viewer page speaks role mode only"
+            );
+            if let Err(error) = identity.note_shown(&config.state_dir) {
+                tracing::warn!(%error, "cannot note that the server knows the code");
             }
         }
-        Event::PeerJoined(peer, role) => arrived(peer, role, viewers),
-        Event::PeerLeft(peer) => viewers.left(peer),
-        Event::Signal(peer, signal) => {
-            if protocol == Protocol::Pair && !viewers.knows(peer) {
-                // In pair mode the server does not say who was in the room before: its first signal does.
-                viewers.welcome(peer, Mode::Pair { first: false });
-            }
-            viewers.signal(peer, signal);
+        Protocol::Role if identity.was_shown(&config.state_dir) => {
+            tracing::warn!(
+                "this code was used in pair mode: the signaling server of that time knows it and can watch; \
+                 `camera-fw rekey` makes another"
+            );
         }
-        Event::Lost => viewers.detach(),
+        Protocol::Role => {}
     }
 }
 
-fn arrived(peer: signal_proto::PeerId, role: Option<Role>, viewers: &mut Viewers) {
-    match role {
-        Some(Role::Viewer) => viewers.welcome(peer, Mode::Role),
-        Some(Role::Camera) => {
-            tracing::warn!(%peer, "another camera uses this camera's code; give each camera a state directory of its own");
+/// The camera in the room of one identity.
+struct Stay {
+    protocol: Protocol,
+    signaling: Signaling,
+    outgoing: mpsc::Sender<Outgoing>,
+    admission: Admission,
+    viewers: Viewers,
+    health: Health,
+}
+
+impl Stay {
+    fn begin(identity: &Identity, config: &Config, tls: TlsTrust, pipeline: &Pipeline) -> Self {
+        let code = identity.code();
+        let settings = Settings {
+            server: config.server.clone(),
+            room: match config.protocol {
+                Protocol::Role => code.room(),
+                Protocol::Pair => RoomId::from_bytes(*code.as_bytes()),
+            },
+            protocol: config.protocol,
+            tls,
+            max_viewers: config.max_viewers,
+        };
+        let signaling = Signaling::spawn(settings);
+        let outgoing = signaling.outgoing();
+        Self {
+            protocol: config.protocol,
+            signaling,
+            viewers: Viewers::new(pipeline.fanout().clone(), outgoing.clone(), config.max_viewers),
+            outgoing,
+            admission: Admission::new(identity.device_key().clone()),
+            health: Health::new(pipeline.counters().clone()),
         }
-        None => viewers.welcome(peer, Mode::Pair { first: true }),
+    }
+
+    /// Serves viewers until the camera has another identity, which it returns. Safe to cancel.
+    async fn go_on(&mut self, watch: &mut Watch, identity: &Identity, config: &Config) -> Identity {
+        loop {
+            tokio::select! {
+                event = self.signaling.event() => self.handle(event),
+                () = self.viewers.gone() => {}
+                () = self.health.tick() => {
+                    self.health.report(self.viewers.count());
+                    if !watch.changed() {
+                        continue;
+                    }
+                    match Identity::load(&config.state_dir) {
+                        Ok(other) if other != *identity => return other,
+                        Ok(_) => {}
+                        Err(error) => tracing::error!(%error, "the identity was replaced by something else; the camera stays who it is"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Joined { camera, peers, ice_servers } => {
+                self.admission.joined(camera);
+                self.viewers.use_ice_servers(ice_servers);
+                for member in peers {
+                    self.arrived(member.peer, Some(member.role));
+                }
+            }
+            Event::PeerJoined(peer, role) => self.arrived(peer, role),
+            Event::PeerLeft(peer) => {
+                self.admission.left(peer);
+                self.viewers.left(peer);
+            }
+            Event::Signal(peer, signal) => self.signal(peer, signal),
+            Event::Lost => self.viewers.detach(),
+        }
+    }
+
+    fn arrived(&mut self, peer: PeerId, role: Option<Role>) {
+        match role {
+            // It has to prove the code first.
+            Some(Role::Viewer) => {}
+            Some(Role::Camera) => {
+                tracing::warn!(%peer, "another camera is in this camera's room; give each camera an identity of its own");
+            }
+            None => self.viewers.welcome(peer, Mode::Pair { first: true }, Wire::Open),
+        }
+    }
+
+    fn signal(&mut self, peer: PeerId, signal: Box<RawValue>) {
+        if !self.viewers.knows(peer) {
+            match self.protocol {
+                // In pair mode the server does not say who was in the room before: its first signal does.
+                Protocol::Pair => self.viewers.welcome(peer, Mode::Pair { first: false }, Wire::Open),
+                Protocol::Role => return self.admit(peer, &signal),
+            }
+        }
+        self.viewers.signal(peer, signal);
+    }
+
+    fn admit(&mut self, peer: PeerId, signal: &RawValue) {
+        match self.admission.signal(peer, signal, Instant::now()) {
+            Verdict::Dropped(reason) => tracing::debug!(%peer, reason, "a signal was dropped"),
+            Verdict::Reply(signal) => {
+                // Full: the viewer will ask again.
+                let _ = self.outgoing.try_send(Outgoing { to: peer, kind: "handshake", signal });
+            }
+            Verdict::Admitted(wire) => {
+                tracing::debug!(%peer, "the viewer has proven the code");
+                self.viewers.welcome(peer, Mode::Role, wire);
+            }
+        }
+    }
+
+    async fn end(self) {
+        if timeout(GOODBYE, self.viewers.stop()).await.is_err() {
+            tracing::warn!("some viewers' connections did not close in time");
+        }
+        drop(self.outgoing);
+        if timeout(LEAVE, self.signaling.leave()).await.is_err() {
+            tracing::debug!("the signaling connection did not close in time");
+        }
     }
 }

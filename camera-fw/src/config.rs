@@ -17,6 +17,10 @@ use crate::pipeline::EncoderSettings;
 
 const DEFAULT_SERVER: &str = "wss://localhost:8192";
 const DEFAULT_PORT: u16 = 8192;
+const DEFAULT_NAME: &str = "Roomcam";
+
+/// Longest name of a camera, in characters: what fits on a label.
+pub const NAME_CHARACTERS: usize = 40;
 
 /// Everything that can be set, each key optional: one of the layers.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize)]
@@ -32,7 +36,9 @@ pub struct Layer {
     pub source: Option<String>,
     /// `role` or `pair`.
     pub protocol: Option<String>,
-    /// Folder of the room code.
+    /// What the camera is called on its label.
+    pub name: Option<String>,
+    /// Folder of the identity.
     pub state_dir: Option<PathBuf>,
     /// Viewers at once.
     pub max_viewers: Option<i64>,
@@ -70,7 +76,9 @@ pub struct Config {
     pub source: SourceSpec,
     /// How to join.
     pub protocol: Protocol,
-    /// Folder of the room code.
+    /// What the camera is called on its label.
+    pub name: String,
+    /// Folder of the identity.
     pub state_dir: PathBuf,
     /// Viewers at once.
     pub max_viewers: usize,
@@ -147,6 +155,7 @@ impl Layer {
             page_url: text("page_url"),
             source: text("source"),
             protocol: text("protocol"),
+            name: text("name"),
             state_dir: text("state_dir").map(PathBuf::from),
             max_viewers: number("max_viewers")?,
             width: number("width")?,
@@ -166,6 +175,7 @@ impl Layer {
             page_url: self.page_url.or(below.page_url),
             source: self.source.or(below.source),
             protocol: self.protocol.or(below.protocol),
+            name: self.name.or(below.name),
             state_dir: self.state_dir.or(below.state_dir),
             max_viewers: self.max_viewers.or(below.max_viewers),
             width: self.width.or(below.width),
@@ -204,6 +214,7 @@ impl Layer {
             page_url,
             source: parsed("source", self.source.as_deref().unwrap_or("pattern"))?,
             protocol,
+            name: name(self.name.as_deref().unwrap_or(DEFAULT_NAME))?,
             state_dir: self.state_dir.unwrap_or_else(default_state_dir),
             max_viewers: if protocol == Protocol::Pair { 1 } else { max_viewers },
             wanted: Wanted { size, fps: within("fps", self.fps, 30, 1..=120)? as u32 },
@@ -224,6 +235,7 @@ impl Config {
             page_url: Some(self.page_url.clone()),
             source: Some(self.source.to_string()),
             protocol: Some(if self.protocol == Protocol::Role { "role" } else { "pair" }.into()),
+            name: Some(self.name.clone()),
             state_dir: Some(self.state_dir.clone()),
             max_viewers: Some(self.max_viewers as i64),
             width: Some(self.wanted.size.width.into()),
@@ -315,6 +327,18 @@ fn page_url(url: String) -> Result<String, ConfigError> {
             Err(impossible("page_url", format!("{url:?}"), "a page is written like https://host/ and has no fragment"))
         }
     }
+}
+
+/// A camera's name: one line that fits on a label.
+///
+/// # Errors
+/// If it is empty, too long, or has characters that are not printed.
+pub fn name(name: &str) -> Result<String, ConfigError> {
+    let length = name.trim().chars().count();
+    if (1..=NAME_CHARACTERS).contains(&length) && !name.chars().any(char::is_control) {
+        return Ok(name.trim().to_owned());
+    }
+    Err(impossible("name", format!("{name:?}"), format!("a name is one line of 1 to {NAME_CHARACTERS} characters")))
 }
 
 fn parsed<T: FromStr<Err: fmt::Display>>(key: &'static str, value: &str) -> Result<T, ConfigError> {

@@ -6,7 +6,8 @@
 //! → network. The encoder reads the camera's own buffer wherever the format allows. No viewer, no encoding; one encode
 //! for all viewers.
 //!
-//! **Signal** server → [`signaling`] → [`agent`] → [`viewer`]: who is in the room, offers, answers, candidates; and back.
+//! **Signal** server → [`signaling`] → [`agent`] → [`viewer`]: who is in the room; who proves the code of the [`identity`];
+//! then offers, answers and candidates, sealed; and back.
 //!
 //! **Control** A viewer's call for a key frame → bounded commands → the encode thread, where requests are merged. A
 //! stop → viewers → signaling → threads.
@@ -30,6 +31,7 @@ pub mod encoder;
 pub mod fanout;
 pub mod frame;
 pub mod health;
+pub mod identity;
 pub mod pipeline;
 pub mod signaling;
 pub mod viewer;

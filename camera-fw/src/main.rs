@@ -2,14 +2,14 @@
 //!
 //! Exit codes: 0 stopped by a signal, 1 something failed, 2 wrong arguments or configuration.
 
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use camera_fw::code::{Code, qr_code};
 use camera_fw::config::{Config, ConfigError, Layer, Protocol};
-use camera_fw::{agent, capture};
+use camera_fw::identity::Identity;
+use camera_fw::{agent, capture, code};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,12 @@ enum Command {
         #[arg(long)]
         hex: bool,
     },
+    /// Replace this camera's identity by a new one: the old code is dead at once.
+    Rekey {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the cameras of this machine.
     Devices,
 }
@@ -60,7 +66,7 @@ struct Options {
     /// pattern, a file that ends in .y4m, or a device such as /dev/video0 [default: pattern]
     #[arg(long, global = true)]
     source: Option<String>,
-    /// Folder that keeps the code [default: $STATE_DIRECTORY or ~/.local/state/camera-fw]
+    /// Folder that keeps the identity [default: $STATE_DIRECTORY or ~/.local/state/camera-fw]
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Configuration file (TOML)
@@ -89,6 +95,7 @@ fn main() -> ExitCode {
         match cli.command.unwrap_or(Command::Run) {
             Command::Run => run(config),
             Command::Code { link, hex } => show_code(&config, link, hex),
+            Command::Rekey { yes } => rekey(&config, yes),
             Command::Devices => print(&devices()),
         }
     };
@@ -149,24 +156,42 @@ fn run(config: Config) -> anyhow::Result<()> {
 }
 
 fn show_code(config: &Config, link_only: bool, hex_only: bool) -> anyhow::Result<()> {
-    let code = Code::load_or_create(&config.state_dir)?;
-    let link = code.link(&config.page_url);
+    let code = Identity::load_or_create(&config.state_dir)?.code();
     if config.protocol == Protocol::Pair && !hex_only {
         eprintln!(
             "note: this camera is in pair mode, for clients of their own; the page behind the link speaks role mode"
         );
     }
-    if link_only {
-        return print(&format!("{link}\n"));
-    }
     if hex_only {
         return print(&format!("{}\n", code.to_hex()));
     }
-    let qr = qr_code(&link, stdout().is_terminal()).unwrap_or_default();
+    let link = code::link(code, &config.page_url);
+    if link_only {
+        return print(&format!("{link}\n"));
+    }
+    let qr = code::qr_code(&link, stdout().is_terminal()).unwrap_or_default();
     print(&format!(
-        "{qr}\nLink  {link}\n\nCode\n{}\n\nWho has this code can watch. Keep it like a key.\n",
-        code.grouped()
+        "{qr}\nLink  {link}\n\nCode\n{}\n\nCheck digits  {}\n\nWho has this code can watch. Keep it like a key.\n",
+        code::grouped(code),
+        code.check_digits()
     ))
+}
+
+fn rekey(config: &Config, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        anyhow::ensure!(stdin().is_terminal(), "there is nobody to ask here; to replace the identity, say --yes");
+        eprint!(
+            "The present code of the camera in {} is dead from then on: printed labels become waste, and everybody who \
+             watches needs the new code.\nReplace it? Type yes: ",
+            config.state_dir.display()
+        );
+        let mut answer = String::new();
+        stdin().read_line(&mut answer)?;
+        anyhow::ensure!(answer.trim() == "yes", "nothing was changed");
+    }
+    Identity::replace(&config.state_dir)?;
+    eprintln!("The identity was replaced. A camera that runs with it changes over within a few seconds.\n");
+    show_code(config, false, false)
 }
 
 fn devices() -> String {

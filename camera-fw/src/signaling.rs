@@ -19,8 +19,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use signal_proto::limits::MESSAGE_BYTES;
 use signal_proto::{
-    ClientMessage, DecodeError, ErrorCode, IceServer, Join, Joined, Member, PeerId, Role, RoomEvent, RoomId,
-    ServerMessage, Signal, decode_server, encode_client,
+    ClientMessage, DecodeError, ErrorCode, IceServer, Join, Joined, Member, PeerId, RawValue, Role, RoomEvent, RoomId,
+    ServerMessage, decode_server, encode_client,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -50,6 +50,8 @@ const WRITE: Duration = Duration::from_secs(10);
 pub enum Event {
     /// The camera is in its room.
     Joined {
+        /// The camera's own id, which the server gave it.
+        camera: PeerId,
         /// Who was there before; empty in pair mode, where the server does not tell.
         peers: Vec<Member>,
         /// STUN and TURN servers to use.
@@ -59,8 +61,8 @@ pub enum Event {
     PeerJoined(PeerId, Option<Role>),
     /// Somebody left.
     PeerLeft(PeerId),
-    /// Somebody signaled.
-    Signal(PeerId, Signal),
+    /// Somebody signaled: as it came, in role mode sealed.
+    Signal(PeerId, Box<RawValue>),
     /// The connection is gone; it is being made anew.
     Lost,
 }
@@ -70,8 +72,10 @@ pub enum Event {
 pub struct Outgoing {
     /// For whom.
     pub to: PeerId,
-    /// What.
-    pub signal: Signal,
+    /// Its name, for the log.
+    pub kind: &'static str,
+    /// What, as it goes out.
+    pub signal: Box<RawValue>,
 }
 
 /// Where and as what to join.
@@ -232,9 +236,9 @@ impl Client {
                 () = agent.closed() => return,
             };
             let outcome = match established {
-                Ok((mut socket, joined)) => {
+                Ok((mut socket, camera, joined)) => {
                     backoff = Backoff::default();
-                    let outcome = self.stay(&mut socket, joined).await;
+                    let outcome = self.stay(&mut socket, camera, joined).await;
                     if outcome.is_ok() || self.events.send(Event::Lost).await.is_err() {
                         return;
                     }
@@ -273,17 +277,17 @@ impl Client {
     }
 
     /// Connects and joins.
-    async fn establish(&self) -> Result<(Socket, Joined), ConnectionError> {
+    async fn establish(&self) -> Result<(Socket, PeerId, Joined), ConnectionError> {
         let mut socket = self.connect().await?;
         let Settings { room, protocol, .. } = self.settings;
         let timed_out = |step| ConnectionError::TimedOut { server: self.settings.server.to_string(), step };
 
         let hello = timeout(STEP, receive(&mut socket)).await.map_err(|_| timed_out("the greeting"))??;
-        match decode(&hello)? {
-            ServerMessage::Hello(_) => {}
+        let camera = match decode(&hello)? {
+            ServerMessage::Hello(camera) => camera,
             ServerMessage::Error { code, text } => return Err(ConnectionError::Refused { code, text }),
             _ => return Err(ConnectionError::Protocol("it did not begin with HELLO")),
-        }
+        };
         let join = match protocol {
             Protocol::Pair => Join::Pair { room },
             Protocol::Role => Join::Role { room, role: Role::Camera },
@@ -292,7 +296,7 @@ impl Client {
         let answer = timeout(STEP, receive(&mut socket)).await.map_err(|_| timed_out("joining"))??;
         match decode(&answer)? {
             ServerMessage::Joined(joined) => {
-                Ok((socket, joined.unwrap_or(Joined { peers: Vec::new(), ice_servers: Vec::new() })))
+                Ok((socket, camera, joined.unwrap_or(Joined { peers: Vec::new(), ice_servers: Vec::new() })))
             }
             ServerMessage::Error { code, text } => Err(ConnectionError::Refused { code, text }),
             _ => Err(ConnectionError::Protocol("it did not answer JOIN_OR_CREATE with JOINED")),
@@ -300,12 +304,12 @@ impl Client {
     }
 
     /// Stays in the room until the connection is lost, or the agent leaves (`Ok`).
-    async fn stay(&mut self, socket: &mut Socket, joined: Joined) -> Result<(), ConnectionError> {
+    async fn stay(&mut self, socket: &mut Socket, camera: PeerId, joined: Joined) -> Result<(), ConnectionError> {
         let Joined { peers, ice_servers } = joined;
         tracing::info!(peers = peers.len(), "joined");
         // What was queued for the peers of an earlier connection has no addressee any more.
         while self.signals.try_recv().is_ok() {}
-        if self.events.send(Event::Joined { peers, ice_servers }).await.is_err() {
+        if self.events.send(Event::Joined { camera, peers, ice_servers }).await.is_err() {
             return Ok(());
         }
         self.relay(socket).await
@@ -316,14 +320,13 @@ impl Client {
             tokio::select! {
                 biased;
                 signal = self.signals.recv() => {
-                    let Some(Outgoing { to, signal }) = signal else {
+                    let Some(Outgoing { to, kind, signal }) = signal else {
                         let _ = timeout(WRITE, socket.close(None)).await;
                         return Ok(());
                     };
-                    tracing::debug!(peer = %to, signal = signal.name(), "sent");
+                    tracing::debug!(peer = %to, signal = kind, "sent");
                     let to = (self.settings.protocol == Protocol::Role).then_some(to);
-                    let raw = signal.encode();
-                    send(socket, &ClientMessage::Signal { to, signal: &raw }).await?;
+                    send(socket, &ClientMessage::Signal { to, signal: &signal }).await?;
                 }
                 received = receive(socket) => {
                     let bytes = received?;
@@ -427,7 +430,7 @@ fn decode(bytes: &[u8]) -> Result<ServerMessage<'_>, ConnectionError> {
     })
 }
 
-/// What a message means to the agent; nothing, if it is a peer's fault or newer than this program.
+/// What a message means to the agent; nothing, if it is newer than this program.
 fn event(bytes: &[u8]) -> Result<Option<Event>, ConnectionError> {
     if matches!(decode_server(bytes), Err(DecodeError::UnknownType)) {
         return Ok(None);
@@ -435,17 +438,7 @@ fn event(bytes: &[u8]) -> Result<Option<Event>, ConnectionError> {
     Ok(match decode(bytes)? {
         ServerMessage::Room(RoomEvent::Join { peer, role }) => Some(Event::PeerJoined(peer, role)),
         ServerMessage::Room(RoomEvent::Leave { peer }) => Some(Event::PeerLeft(peer)),
-        ServerMessage::Room(RoomEvent::Signal { peer, signal }) => match Signal::decode(signal) {
-            Ok(signal) => {
-                tracing::debug!(%peer, signal = signal.name(), "received");
-                Some(Event::Signal(peer, signal))
-            }
-            Err(_) => {
-                // Not the reason: it may quote the signal.
-                tracing::warn!(%peer, "a signal that cannot be used was ignored");
-                None
-            }
-        },
+        ServerMessage::Room(RoomEvent::Signal { peer, signal }) => Some(Event::Signal(peer, signal.to_owned())),
         ServerMessage::Error { code, text } => return Err(ConnectionError::Refused { code, text }),
         ServerMessage::Hello(_) | ServerMessage::Joined(_) => {
             return Err(ConnectionError::Protocol("it greeted or let in twice"));
@@ -489,17 +482,16 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_s_nonsense_is_ignored_and_the_server_s_is_not() {
+    fn the_server_s_nonsense_is_an_error_and_a_peer_s_is_passed_on() {
         let peer = PeerId::from_bytes([1; 16]);
         let relayed = |signal: &str| {
             let signal = serde_json::from_str(signal).unwrap();
             signal_proto::encode_server(&ServerMessage::Room(RoomEvent::Signal { peer, signal }))
         };
-        assert!(event(&relayed("null")).unwrap().is_none());
-        assert!(event(&relayed(r#"{"sdp":17}"#)).unwrap().is_none());
-        assert!(
-            matches!(event(&relayed(r#"{"type":"answer","sdp":""}"#)), Ok(Some(Event::Signal(from, _))) if from == peer)
-        );
+        for signal in ["null", r#"{"noise":"AA"}"#] {
+            let Ok(Some(Event::Signal(from, raw))) = event(&relayed(signal)) else { panic!("{signal}") };
+            assert_eq!((from, raw.get()), (peer, signal));
+        }
         assert!(event(br#"{"type":"NEWS","data":1}"#).unwrap().is_none(), "newer than this program");
         assert!(matches!(event(b"{}"), Err(ConnectionError::Protocol(_))));
         assert!(matches!(event(br#"{"type":"JOINED"}"#), Err(ConnectionError::Protocol(_))));

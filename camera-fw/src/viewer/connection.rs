@@ -30,7 +30,7 @@ use webrtc::peer_connection::{
 use webrtc::rtp_transceiver::RtpSender;
 
 use super::rate::{self, KeyframeRequests};
-use super::sdp::{explicit, extension_id, receiving};
+use super::sdp::{explicit, extension_id, receiving, without_related_address};
 use crate::encoder::EncodedFrame;
 use crate::fanout::EncoderCommands;
 
@@ -362,7 +362,7 @@ impl PeerConnectionEventHandler for Events {
     async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
         let Ok(init) = event.candidate.to_json() else { return };
         let candidate = Candidate {
-            candidate: init.candidate,
+            candidate: without_related_address(&init.candidate),
             sdp_m_line_index: init.sdp_mline_index.unwrap_or(0),
             sdp_mid: init.sdp_mid.or_else(|| Some("0".to_owned())),
         };

@@ -1,20 +1,22 @@
 //! The viewers: one task each, with its session, its connection and its share of the encoded frames.
 //!
 //! ```text
-//!   signals from the room ──▶ Session (what to do) ──▶ Connection (does it) ──▶ viewer
-//!                                   ▲                        ▲
-//!                        events ────┘          Subscription ─┘ frames
+//!   signals from the room ──▶ Admission (who may) ──▶ Wire (opens) ──▶ Session (what to do) ──▶ Connection ──▶ viewer
+//!                                                                            ▲                      ▲
+//!                                                                 events ────┘        Subscription ─┘ frames
 //! ```
 
+pub(crate) mod admission;
 mod connection;
 mod rate;
 mod sdp;
 mod session;
+pub(crate) mod wire;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use signal_proto::{ByeReason, IceServer, PeerId, Signal};
+use signal_proto::{ByeReason, IceServer, PeerId, RawValue, Signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
@@ -24,6 +26,7 @@ use crate::fanout::{Fanout, Subscription};
 use crate::signaling::Outgoing;
 use connection::{Connection, ConnectionEvent, Transport};
 use session::{Action, Event, Outcome, Session};
+use wire::{Received, Wire};
 
 pub use session::Mode;
 
@@ -36,6 +39,19 @@ const CLOSING: usize = 8;
 /// Closing one connection, at most.
 const CLOSE: Duration = Duration::from_secs(2);
 
+/// What a viewer's task is told.
+#[derive(Debug)]
+enum Input {
+    /// The viewer signaled; as it came.
+    Signal(Box<RawValue>),
+    /// The viewer left the room.
+    Left,
+    /// The signaling connection is gone.
+    Detached,
+    /// The camera ends the session.
+    Stop(ByeReason),
+}
+
 /// The camera's viewers by their peer id.
 #[derive(Debug)]
 pub struct Viewers {
@@ -44,9 +60,9 @@ pub struct Viewers {
     limit: usize,
     ice_servers: Vec<IceServer>,
     /// Those whom the room knows.
-    attached: HashMap<PeerId, mpsc::Sender<Event>>,
+    attached: HashMap<PeerId, mpsc::Sender<Input>>,
     /// Those who stayed when the signaling connection was lost: they watch on, but have no address any more.
-    detached: Vec<mpsc::Sender<Event>>,
+    detached: Vec<mpsc::Sender<Input>>,
     tasks: JoinSet<()>,
 }
 
@@ -80,7 +96,7 @@ impl Viewers {
     }
 
     /// Begins a session, or says that there are enough.
-    pub fn welcome(&mut self, peer: PeerId, mode: Mode) {
+    pub(crate) fn welcome(&mut self, peer: PeerId, mode: Mode, mut wire: Wire) {
         if self.knows(peer) {
             return;
         }
@@ -88,7 +104,7 @@ impl Viewers {
         if self.attached.len() >= self.limit || self.tasks.len() >= 3 * self.limit + CLOSING {
             tracing::info!(%peer, limit = self.limit, "a viewer too many was turned away");
             if mode == Mode::Role {
-                let _ = self.outgoing.try_send(Outgoing { to: peer, signal: Signal::Bye(ByeReason::Busy) });
+                send(&self.outgoing, peer, &mut wire, &Signal::Bye(ByeReason::Busy));
             }
             return;
         }
@@ -97,6 +113,7 @@ impl Viewers {
         let viewer = Viewer {
             peer,
             session: Session::new(mode),
+            wire,
             ice_servers: self.ice_servers.clone(),
             fanout: self.fanout.clone(),
             outgoing: self.outgoing.clone(),
@@ -107,12 +124,9 @@ impl Viewers {
     }
 
     /// Passes a viewer's signal on. A viewer that floods its own queue loses its session.
-    pub fn signal(&mut self, peer: PeerId, signal: Signal) {
-        let Some(inputs) = self.attached.get(&peer) else {
-            tracing::debug!(%peer, signal = signal.name(), "a signal of somebody unknown");
-            return;
-        };
-        if inputs.try_send(Event::Remote(signal)).is_err() {
+    pub fn signal(&mut self, peer: PeerId, signal: Box<RawValue>) {
+        let Some(inputs) = self.attached.get(&peer) else { return };
+        if inputs.try_send(Input::Signal(signal)).is_err() {
             tracing::warn!(%peer, "the viewer sends faster than it can be served, or is gone");
             self.attached.remove(&peer);
         }
@@ -122,14 +136,14 @@ impl Viewers {
     pub fn left(&mut self, peer: PeerId) {
         if let Some(inputs) = self.attached.remove(&peer) {
             // Full or closed: dropping the sender ends the session as well.
-            let _ = inputs.try_send(Event::Left);
+            let _ = inputs.try_send(Input::Left);
         }
     }
 
     /// The signaling connection is lost: streams go on, negotiations end.
     pub fn detach(&mut self) {
         let detach =
-            |(_, inputs): (PeerId, mpsc::Sender<Event>)| inputs.try_send(Event::Detached).is_ok().then_some(inputs);
+            |(_, inputs): (PeerId, mpsc::Sender<Input>)| inputs.try_send(Input::Detached).is_ok().then_some(inputs);
         self.detached.extend(self.attached.drain().filter_map(detach));
     }
 
@@ -155,7 +169,7 @@ impl Viewers {
     /// Ends every session, in order where the time allows it.
     pub async fn stop(mut self) {
         for inputs in self.attached.values().chain(&self.detached) {
-            let _ = inputs.try_send(Event::Stop(ByeReason::Stopping));
+            let _ = inputs.try_send(Input::Stop(ByeReason::Stopping));
         }
         self.attached.clear();
         self.detached.clear();
@@ -166,10 +180,11 @@ impl Viewers {
 struct Viewer {
     peer: PeerId,
     session: Session,
+    wire: Wire,
     ice_servers: Vec<IceServer>,
     fanout: Fanout,
     outgoing: mpsc::Sender<Outgoing>,
-    inputs: mpsc::Receiver<Event>,
+    inputs: mpsc::Receiver<Input>,
 }
 
 impl Viewer {
@@ -190,7 +205,7 @@ impl Viewer {
                 self.session.handle(Event::Failed, Instant::now(), &mut actions);
                 for action in actions {
                     if let Action::Send(signal) = action {
-                        self.send(signal);
+                        self.send(&signal);
                     }
                 }
                 Outcome::Failed
@@ -214,7 +229,7 @@ impl Viewer {
                 let result = match action {
                     Action::Close(outcome) => return outcome,
                     Action::Send(signal) => {
-                        if self.send(signal) {
+                        if self.send(&signal) {
                             continue;
                         }
                         return Outcome::Failed;
@@ -228,10 +243,10 @@ impl Viewer {
                         connection.add_candidate(candidate).await;
                         continue;
                     }
-                    Action::CreateOffer => connection.create_offer().await.map(|sdp| Some(Event::Offered(sdp))),
-                    Action::AcceptAnswer(sdp) => connection.accept_answer(sdp).await.map(|()| None),
+                    Action::CreateOffer => connection.create_offer().await.map(|sdp| Some(Event::Offered(sdp.into()))),
+                    Action::AcceptAnswer(sdp) => connection.accept_answer(sdp.0).await.map(|()| None),
                     Action::AcceptOffer(sdp) => {
-                        connection.accept_offer(sdp).await.map(|sdp| Some(Event::Answered(sdp)))
+                        connection.accept_offer(sdp.0).await.map(|sdp| Some(Event::Answered(sdp.into())))
                     }
                 };
                 let next = result.unwrap_or_else(|error| {
@@ -252,7 +267,22 @@ impl Viewer {
             let deadline = self.session.deadline();
             tokio::select! {
                 biased;
-                input = self.inputs.recv() => return input.unwrap_or(Event::Left),
+                input = self.inputs.recv() => match input.unwrap_or(Input::Left) {
+                    Input::Left => return Event::Left,
+                    Input::Detached => return Event::Detached,
+                    Input::Stop(reason) => return Event::Stop(reason),
+                    Input::Signal(raw) => match self.wire.decode(&raw) {
+                        Received::Signal(signal) => {
+                            tracing::debug!(signal = signal.name(), "received");
+                            return Event::Remote(signal);
+                        }
+                        Received::Nothing => {}
+                        Received::Broken => {
+                            tracing::warn!("a sealed message was interfered with: the session ends");
+                            return Event::Failed;
+                        }
+                    },
+                },
                 event = connection.event() => match event {
                     ConnectionEvent::Candidate(candidate) => return Event::LocalCandidate(candidate),
                     ConnectionEvent::Transport(Transport::Connected) => return Event::Connected,
@@ -273,14 +303,22 @@ impl Viewer {
         }
     }
 
-    /// Hands a signal to the signaling task; false if that is so far behind that the session has no future.
-    fn send(&self, signal: Signal) -> bool {
-        let sent = self.outgoing.try_send(Outgoing { to: self.peer, signal }).is_ok();
-        if !sent {
-            tracing::warn!("the signaling server does not take signals fast enough");
-        }
-        sent
+    fn send(&mut self, signal: &Signal) -> bool {
+        send(&self.outgoing, self.peer, &mut self.wire, signal)
     }
+}
+
+/// Hands a signal to the signaling task; false if that is so far behind that the session has no future.
+fn send(outgoing: &mpsc::Sender<Outgoing>, to: PeerId, wire: &mut Wire, signal: &Signal) -> bool {
+    let Some(sealed) = wire.encode(signal) else {
+        tracing::warn!(signal = signal.name(), "a signal is too long to be sealed");
+        return false;
+    };
+    let sent = outgoing.try_send(Outgoing { to, kind: signal.name(), signal: sealed }).is_ok();
+    if !sent {
+        tracing::warn!("the signaling server does not take signals fast enough");
+    }
+    sent
 }
 
 async fn next(frames: &mut Option<Subscription>) -> Option<crate::encoder::EncodedFrame> {

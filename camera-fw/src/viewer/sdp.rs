@@ -21,6 +21,20 @@ pub(super) fn receiving(offer: &str) -> Option<String> {
     wanted.then_some(seen)
 }
 
+/// The candidate without the address behind the one it names (`raddr`, RFC 8839 §5.1): that of a server-reflexive
+/// candidate is this machine's private one, and nothing needs it.
+pub(super) fn without_related_address(candidate: &str) -> String {
+    let mut words: Vec<&str> = candidate.split(' ').collect();
+    for index in 1..words.len() {
+        match words[index - 1] {
+            "raddr" => words[index] = if words[index].contains(':') { "::" } else { "0.0.0.0" },
+            "rport" => words[index] = "0",
+            _ => {}
+        }
+    }
+    words.join(" ")
+}
+
 /// The answer with its rejected sections (port 0) made explicit: `inactive`, and with the transport of the first live
 /// section, which some clients read before they see that the section is rejected.
 pub(super) fn explicit(answer: &str) -> String {
@@ -89,6 +103,18 @@ mod tests {
         format!(
             "v=0\r\na=group:BUNDLE 0 1\r\nm=audio 9 X 111\r\na=sendrecv\r\nm=video 9 X 96\r\n{direction}a=mid:1\r\n"
         )
+    }
+
+    #[test]
+    fn a_candidate_keeps_the_private_address_behind_it_to_itself() {
+        let reflexive = "candidate:1 1 udp 16 203.0.113.5 40000 typ srflx raddr 192.168.1.20 rport 50000";
+        let clean = "candidate:1 1 udp 16 203.0.113.5 40000 typ srflx raddr 0.0.0.0 rport 0";
+        assert_eq!(without_related_address(reflexive), clean);
+        let six = without_related_address("candidate:1 1 udp 16 2001:db8::1 4 typ srflx raddr fd00::7 rport 5 ufrag x");
+        assert_eq!(six, "candidate:1 1 udp 16 2001:db8::1 4 typ srflx raddr :: rport 0 ufrag x");
+        for other in ["candidate:1 1 udp 21 192.0.2.1 5 typ host", "", "raddr"] {
+            assert_eq!(without_related_address(other), other);
+        }
     }
 
     #[test]

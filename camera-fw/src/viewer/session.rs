@@ -16,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use signal_proto::{ByeReason, Candidate, Signal};
+use signal_proto::{ByeReason, Candidate, Sdp, Signal};
 
 /// The viewer must answer, and the connection come up, within this time each.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,9 +46,9 @@ pub(super) enum Event {
     /// The session begins.
     Start,
     /// The connection made this offer, asked for by [`Action::CreateOffer`].
-    Offered(String),
+    Offered(Sdp),
     /// The connection made this answer, asked for by [`Action::AcceptOffer`].
-    Answered(String),
+    Answered(Sdp),
     /// The connection found a candidate of its own.
     LocalCandidate(Candidate),
     /// The viewer signaled.
@@ -73,9 +73,9 @@ pub(super) enum Action {
     /// Make an offer, answer with [`Event::Offered`].
     CreateOffer,
     /// Apply the viewer's answer.
-    AcceptAnswer(String),
+    AcceptAnswer(Sdp),
     /// Apply the viewer's offer, answer with [`Event::Answered`].
-    AcceptOffer(String),
+    AcceptOffer(Sdp),
     /// Apply a candidate of the viewer.
     AddCandidate(Candidate),
     /// Send to the viewer.
@@ -200,6 +200,8 @@ impl Session {
 
     fn remote(&mut self, signal: Signal, now: Instant, actions: &mut Vec<Action>) {
         match signal {
+            // The session is the answer to it already.
+            Signal::Start => {}
             Signal::Answer(sdp) => {
                 if self.state == State::Offered {
                     self.state = State::Connecting;
