@@ -4,5 +4,5 @@
 
 if (!('crypto' in globalThis)) {
     const { webcrypto } = await import('node:crypto');
-    Object.defineProperty(globalThis, 'crypto', { value: webcrypto });
+    Object.defineProperty(globalThis, 'crypto', { value: webcrypto, configurable: true });
 }
