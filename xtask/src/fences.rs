@@ -5,7 +5,9 @@
 //! | libvpx only in `encoder/vp8.rs` | one safe wrapper knows its rules of lifetime |
 //! | `webrtc`, `rtc` only under `viewer/` | the media stack can be exchanged in one place |
 //! | `v4l`, `libcamera` only under `capture/` | so can the camera libraries |
-//! | `session.rs`, `room.rs` without tokio and clock | pure rules, tested without waiting |
+//! | `session.rs`, `admission.rs`, `room.rs` without tokio and clock | pure rules, tested without waiting |
+//! | the sealing out of the server's reach | what it has no code for, it cannot open |
+//! | certificate fingerprints are checked | it is what ties the media to the sealed descriptions |
 //! | `unsafe` only at the C libraries, with its reason | everything else is checked by the compiler |
 //! | no `unsafe` can be allowed in what faces the network first | `forbid` in the manifests of `signal-*` |
 //! | 500 lines of code in a file | a file has one job that its name tells |
@@ -24,6 +26,8 @@ const VIEWER: &str = "camera-fw/src/viewer/";
 const CAPTURE: &str = "camera-fw/src/capture/";
 const FFI: [&str; 2] = [LIBVPX, "camera-fw/src/capture/v4l2.rs"];
 const FORBIDS_UNSAFE: [&str; 2] = ["signal-srv/Cargo.toml", "signal-srv/proto/Cargo.toml"];
+const SERVER: &str = "signal-srv/src/";
+const SERVER_MANIFEST: &str = "signal-srv/Cargo.toml";
 const DEPENDENCIES: &str = "docs/adr/0001-dependencies.md";
 /// A manifest, and what the decision record calls its crate.
 const MANIFESTS: [(&str, &str); 4] = [
@@ -67,6 +71,9 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Violation>> {
             violations.extend(check_source(&name, &read()?, language));
         } else if FORBIDS_UNSAFE.contains(&name.as_str()) {
             violations.extend(check_manifest(&name, &read()?));
+        }
+        if name == SERVER_MANIFEST {
+            violations.extend(check_server_manifest(&name, &read()?));
         }
     }
     let read = |name: &str| fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"));
@@ -153,6 +160,13 @@ fn check_manifest(name: &str, text: &str) -> Option<Violation> {
     })
 }
 
+fn check_server_manifest(name: &str, text: &str) -> Option<Violation> {
+    let product = text.split("[dev-dependencies]").next().unwrap_or_default();
+    let line = product.lines().position(|line| line.starts_with("signal-proto") && line.contains("seal"))?;
+    let what = "the server must be built without the feature `seal`: what it relays is not for it to open".to_owned();
+    Some(Violation { file: name.to_owned(), line: line + 1, what })
+}
+
 fn check_source(name: &str, text: &str, language: Language) -> Vec<Violation> {
     let source = Source::new(text, language);
     let mut found: Vec<(usize, String)> = Vec::new();
@@ -181,6 +195,12 @@ fn check_source(name: &str, text: &str, language: Language) -> Vec<Violation> {
 
 fn library_out_of_place(name: &str, word: &Word<'_>) -> Option<String> {
     let text = word.text;
+    if text == "seal" && name.starts_with(SERVER) {
+        return Some("the sealing in the server: what it relays is not for it to open".to_owned());
+    }
+    if text.contains("disable_certificate_fingerprint_verification") {
+        return Some("a certificate that is not checked against its fingerprint (RFC 8827 §5.1)".to_owned());
+    }
     if (text.starts_with("vpx_") || text == "env_libvpx_sys") && name != LIBVPX {
         return Some(format!("`{text}` of libvpx outside {LIBVPX}"));
     }
@@ -199,7 +219,7 @@ fn is_imported(word: &Word<'_>) -> bool {
 }
 
 fn is_pure(name: &str) -> bool {
-    name.contains("/src/") && (name.ends_with("/session.rs") || name.ends_with("/room.rs"))
+    name.contains("/src/") && ["/session.rs", "/admission.rs", "/room.rs"].iter().any(|file| name.ends_with(file))
 }
 
 fn impurity(word: &Word<'_>) -> Option<String> {
@@ -278,6 +298,21 @@ mod tests {
     }
 
     #[test]
+    fn the_server_cannot_open_what_it_relays() {
+        assert!(caught("signal-srv/src/hub.rs", "use signal_proto::seal::Channel;"));
+        assert!(!caught("camera-fw/src/agent.rs", "use signal_proto::seal::Channel;"));
+        let manifest = "[dependencies]\nsignal-proto = { workspace = true, features = [\"seal\"] }\n";
+        assert!(check_server_manifest(SERVER_MANIFEST, manifest).is_some());
+        assert!(check_server_manifest(SERVER_MANIFEST, "[dependencies]\nsignal-proto.workspace = true\n").is_none());
+    }
+
+    #[test]
+    fn fingerprints_are_checked() {
+        let text = "builder.with_disable_certificate_fingerprint_verification(true);";
+        assert!(caught("camera-fw/src/viewer/connection.rs", text));
+    }
+
+    #[test]
     fn camera_libraries_stay_with_capture() {
         assert!(caught("camera-fw/src/main.rs", "use v4l::Device;"));
         assert!(caught("camera-fw/src/viewer/session.rs", "fn f() { libcamera::start() }"));
@@ -295,6 +330,7 @@ mod tests {
         ] {
             assert!(caught("signal-srv/src/room.rs", text), "{text}");
             assert!(caught("camera-fw/src/viewer/session.rs", text), "{text}");
+            assert!(caught("camera-fw/src/viewer/admission.rs", text), "{text}");
             assert!(!caught("signal-srv/src/hub.rs", text), "{text}");
         }
         let in_tests = "fn f(now: Instant) {}\n#[cfg(test)]\nmod tests {\n    fn g() { f(Instant::now()) }\n}\n";
