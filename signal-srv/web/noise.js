@@ -191,8 +191,8 @@ export class Handshake {
     }
 
     /**
-     * §5.2 Split: the ciphers of what follows. HMAC stands in for HKDF, since there is no key material here and not
-     * every WebCrypto takes an HKDF key of no bytes.
+     * §5.2 Split: the ciphers of what follows. HKDF is spelled out in HMAC here: there is no key material, and that a
+     * WebCrypto takes an HKDF key of no bytes is nothing to count on.
      * @returns {Promise<{send: CipherState, receive: CipherState}>}
      */
     async split() {

@@ -25,7 +25,7 @@ const LIST_ENTRIES = 32;
 /** Most claimants that may prove themselves or have done so; a server lets no more into a room. */
 export const CHANNELS = 4;
 /** So many peer ids are remembered for having been greeted. A camera that comes back has a new one. */
-const GREETED = 1024;
+const GREETED = 256;
 /** The name of the measure of performance.measure: from the greeting of a camera to its proof. */
 const MEASURE = 'roomcam:handshake';
 /** From the start of the connection to `JOINED`, in milliseconds. */
@@ -228,16 +228,6 @@ export function decode(data) {
  */
 function encode(message) {
     return new TextEncoder().encode(JSON.stringify(message));
-}
-
-/**
- * The server's WebSocket: beside the page, on the same host and encrypted where the page is, or where the page says.
- * @param {{protocol: string, host: string}} location
- * @param {string} [server] the address of a server that is elsewhere
- * @returns {string}
- */
-export function webSocketUrl(location, server = '') {
-    return server || `${location.protocol === 'https:' ? 'wss:' : 'ws:'}//${location.host}/ws`;
 }
 
 /** A connection in one room, from opening it to its end. */
