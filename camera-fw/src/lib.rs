@@ -32,6 +32,7 @@ pub mod fanout;
 pub mod frame;
 pub mod health;
 pub mod identity;
+pub mod label;
 pub mod pipeline;
 pub mod signaling;
 pub mod viewer;

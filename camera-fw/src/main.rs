@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camera_fw::config::{Config, ConfigError, Layer, Protocol};
 use camera_fw::identity::Identity;
-use camera_fw::{agent, capture, code};
+use camera_fw::{agent, capture, code, label};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +45,8 @@ enum Command {
         #[arg(long)]
         hex: bool,
     },
+    /// Draw the label of this camera, or a sheet of labels for new ones.
+    Label(label::Options),
     /// Replace this camera's identity by a new one: the old code is dead at once.
     Rekey {
         /// Do not ask.
@@ -95,6 +97,10 @@ fn main() -> ExitCode {
         match cli.command.unwrap_or(Command::Run) {
             Command::Run => run(config),
             Command::Code { link, hex } => show_code(&config, link, hex),
+            Command::Label(options) => match label::write(&options, &config) {
+                Err(error) if error.is_usage() => return complain(USAGE, &error),
+                written => written.map_err(anyhow::Error::from).and_then(|report| show_label(&report)),
+            },
             Command::Rekey { yes } => rekey(&config, yes),
             Command::Devices => print(&devices()),
         }
@@ -175,6 +181,13 @@ fn show_code(config: &Config, link_only: bool, hex_only: bool) -> anyhow::Result
         code::grouped(code),
         code.check_digits()
     ))
+}
+
+fn show_label(report: &label::Report) -> anyhow::Result<()> {
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    print(&report.summary)
 }
 
 fn rekey(config: &Config, yes: bool) -> anyhow::Result<()> {

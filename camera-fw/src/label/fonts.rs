@@ -1,0 +1,158 @@
+//! The letters: three embedded fonts, and those of the system where a name has characters that they lack.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use resvg::usvg::fontdb::{self, Database, Source};
+use resvg::usvg::{FontResolver, Node, Options, Tree};
+use skrifa::raw::TableProvider as _;
+use skrifa::{FontRef, MetadataProvider as _, Tag};
+
+use super::LabelError;
+use super::layout::escaped;
+
+/// Their licence and how they were made: `fonts/README.md`.
+const EMBEDDED: [&[u8]; 3] = [
+    include_bytes!("fonts/Inter-SemiBold.otf"),
+    include_bytes!("fonts/Inter-Medium.otf"),
+    include_bytes!("fonts/JetBrainsMono-Medium.ttf"),
+];
+
+/// Fonts that paint their glyphs in colours or dots: a label is printed in black, from outlines.
+const PAINTED: [&[u8; 4]; 5] = [b"COLR", b"SVG ", b"CBDT", b"EBDT", b"sbix"];
+
+/// How a text looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    /// Names and what matters.
+    Strong,
+    /// What explains.
+    Plain,
+    /// Hex digits.
+    Digits,
+}
+
+impl Face {
+    /// The attributes of an SVG `<text>`.
+    pub(super) const fn attributes(self) -> &'static str {
+        match self {
+            Self::Strong => r#"font-family="Inter" font-weight="600""#,
+            Self::Plain => r#"font-family="Inter" font-weight="500""#,
+            Self::Digits => r#"font-family="JetBrains Mono" font-weight="500""#,
+        }
+    }
+}
+
+/// Fonts that have every character of a name.
+pub(super) struct Fonts {
+    options: Options<'static>,
+}
+
+impl fmt::Debug for Fonts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fonts").field("faces", &self.options.fontdb.len()).finish()
+    }
+}
+
+/// A name as it can be drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Drawable {
+    /// What is left of it.
+    pub(super) name: String,
+    /// The characters that no font has as an outline, each once.
+    pub(super) left_out: String,
+}
+
+impl Fonts {
+    /// The system's fonts are looked for only if the embedded ones lack a character: that takes a while.
+    ///
+    /// # Errors
+    /// If nothing of the name can be drawn.
+    pub(super) fn covering(name: &str) -> Result<(Self, Drawable), LabelError> {
+        let (fonts, drawable) = Self::with(name, Database::load_system_fonts);
+        if drawable.name.is_empty() {
+            return Err(LabelError::Letters(drawable.left_out));
+        }
+        Ok((fonts, drawable))
+    }
+
+    fn with(name: &str, load_more: impl FnOnce(&mut Database)) -> (Self, Drawable) {
+        let mut database = Database::new();
+        let embedded: Vec<fontdb::ID> =
+            EMBEDDED.into_iter().flat_map(|font| database.load_font_source(Source::Binary(Arc::new(font)))).collect();
+        // Those that ask for a colourful glyph ask in vain.
+        let name = name.replace(|letter| matches!(letter, '\u{fe00}'..='\u{fe0f}'), "");
+        let is_embedded = |database: &Database, letter| has_outline(database, embedded[0], letter);
+        let mut lacking: Vec<char> = Vec::new();
+        for letter in name.chars() {
+            if !lacking.contains(&letter) && !is_embedded(&database, letter) {
+                lacking.push(letter);
+            }
+        }
+        let mut found = HashMap::new();
+        if !lacking.is_empty() {
+            load_more(&mut database);
+            for letter in &lacking {
+                if let Some(face) = best_face(&database, *letter) {
+                    found.insert(*letter, face);
+                }
+            }
+            lacking.retain(|letter| !found.contains_key(letter));
+        }
+        let kept = name.replace(|letter| lacking.contains(&letter), "");
+        let drawable = Drawable {
+            name: kept.split_whitespace().collect::<Vec<_>>().join(" "),
+            left_out: lacking.into_iter().collect(),
+        };
+        let select_fallback = move |letter: char, used: &[fontdb::ID], _: &mut Arc<Database>| {
+            found.get(&letter).copied().filter(|face| !used.contains(face))
+        };
+        let options = Options {
+            fontdb: Arc::new(database),
+            font_resolver: FontResolver {
+                select_font: FontResolver::default_font_selector(),
+                select_fallback: Box::new(select_fallback),
+            },
+            ..Options::default()
+        };
+        (Self { options }, drawable)
+    }
+
+    /// The drawing, its texts turned into outlines.
+    pub(super) fn outline(&self, svg: &str) -> Result<Tree, LabelError> {
+        Tree::from_str(svg, &self.options).map_err(|error| LabelError::Drawing(error.to_string()))
+    }
+
+    /// How wide a text is, in its own size.
+    pub(super) fn width(&self, text: &str, face: Face) -> Result<f32, LabelError> {
+        const SIZE: f32 = 100.0;
+        let svg = format!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="100" height="100"><text {} font-size="{SIZE}">{}</text></svg>"#,
+            face.attributes(),
+            escaped(text)
+        );
+        let tree = self.outline(&svg)?;
+        let Some(Node::Text(text)) = tree.root().children().first() else { return Ok(0.0) };
+        Ok(text.bounding_box().width() / SIZE)
+    }
+}
+
+fn has_outline(database: &Database, face: fontdb::ID, letter: char) -> bool {
+    let check = |data: &[u8], index: u32| {
+        let font = FontRef::from_index(data, index).ok()?;
+        let glyph = font.charmap().map(letter).filter(|glyph| glyph.to_u32() != 0)?;
+        let painted = PAINTED.iter().any(|tag| font.data_for_tag(Tag::new(tag)).is_some());
+        (!painted).then(|| font.outline_glyphs().get(glyph)).flatten().map(|_| ())
+    };
+    database.with_face_data(face, check).flatten().is_some()
+}
+
+/// The upright face that has the letter and comes nearest to the weight of the name.
+fn best_face(database: &Database, letter: char) -> Option<fontdb::ID> {
+    let upright = database.faces().filter(|face| face.style == fontdb::Style::Normal);
+    upright
+        .filter(|face| has_outline(database, face.id, letter))
+        .min_by_key(|face| face.weight.0.abs_diff(600))
+        .map(|face| face.id)
+}

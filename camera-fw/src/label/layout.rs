@@ -1,0 +1,300 @@
+//! The drawing, in millimetres: a label, and a page of labels.
+//!
+//! A label is 99.1 by 57 mm, ten on an A4 sheet (such as Avery L7173). Everything is a filled shape in black or white, so
+//! that it comes out the same on screens, laser printers and thermal printers.
+
+use std::fmt::Write as _;
+
+use signal_proto::seal::Code;
+
+use super::LabelError;
+use super::fonts::{Face, Fonts};
+use super::qr::{Modules, QUIET_ZONE};
+use crate::code;
+
+/// Labels on a page.
+pub(super) const PER_PAGE: usize = 10;
+
+/// Of a label, for people.
+pub(super) const SIZE: &str = "99.1 x 57 mm";
+
+const LABEL: (f32, f32) = (99.1, 57.0);
+const PAGE: (f32, f32) = (210.0, 297.0);
+const COLUMNS: usize = 2;
+/// Where the first label of a page begins, and how far the next ones are.
+const ORIGIN: (f32, f32) = (4.65, 6.0);
+const PITCH: (f32, f32) = (101.6, 57.0);
+
+/// The dark square of the QR code. What is around it stays white as wide as the quiet zone of its largest modules, which
+/// are those of version 5: no link is short enough for a smaller one.
+const QR: (f32, f32) = (5.2, 5.0);
+const QR_SIZE: f32 = 38.0;
+const WIDEST_MODULE: f32 = QR_SIZE / 37.0;
+/// Phones read smaller ones, printers do not print them well.
+const NARROWEST_MODULE: f32 = 0.5;
+
+/// The column beside the QR code.
+const LEFT: f32 = QR.0 + QR_SIZE + QUIET_ZONE as f32 * WIDEST_MODULE + 1.8;
+const RIGHT: f32 = LABEL.0 - 4.8;
+const COLUMN: f32 = RIGHT - LEFT;
+
+const MARK_HEIGHT: f32 = 7.8;
+const MARK_WIDTH: f32 = MARK_HEIGHT * 24.0 / 29.5;
+/// The name stands beside the mark, its middle at that of the mark, on up to so many lines of at most this size.
+const NAME_LEFT: f32 = LEFT + MARK_WIDTH + 2.4;
+const NAME_MIDDLE: f32 = QR.1 + MARK_HEIGHT / 2.0;
+const NAME_SIZES: [f32; 3] = [5.8, 3.9, 2.7];
+/// Below this a line is broken anywhere rather than at spaces alone.
+const NAME_READABLE: f32 = 2.0;
+/// Of a capital letter, in its size.
+const CAPITAL: f32 = 0.727;
+const LINE: f32 = 1.16;
+
+const DIGITS_SIZE: f32 = 3.9;
+const DIGITS_PITCH: f32 = 4.4;
+/// Of a digit, in its size.
+const DIGIT: f32 = 0.6;
+
+/// The bar at the bottom.
+const BAR: (f32, f32, f32, f32) = (4.8, 48.3, LABEL.0 - 9.6, 5.2);
+
+const PROMISE: &str = "Who holds this code can watch.";
+
+/// What stands on a label.
+pub(super) struct Label {
+    /// What the QR code says.
+    link: String,
+    /// The page without the code, as people type it.
+    address: String,
+    /// 64 hex digits.
+    code: String,
+    /// Four more.
+    check: String,
+    /// Of the camera.
+    name: String,
+}
+
+impl Label {
+    pub(super) fn new(code: Code, page_url: &str, name: String) -> Self {
+        // Browsers add the rest by themselves.
+        let address = page_url.strip_prefix("https://").unwrap_or(page_url);
+        Self {
+            link: code::link(code, page_url),
+            address: address.strip_suffix('/').unwrap_or(address).to_owned(),
+            code: code.to_hex(),
+            check: code.check_digits(),
+            name,
+        }
+    }
+}
+
+/// A drawing with one label.
+pub(super) fn single(label: &Label, fonts: &Fonts) -> Result<String, LabelError> {
+    Ok(document(LABEL, &drawn(label, fonts)?))
+}
+
+/// A page with up to ten, and where to cut if it is plain paper.
+pub(super) fn page(labels: &[Label], fonts: &Fonts) -> Result<String, LabelError> {
+    let mut content = cutting_marks();
+    for (index, label) in labels.iter().enumerate() {
+        let x = ORIGIN.0 + (index % COLUMNS) as f32 * PITCH.0;
+        let y = ORIGIN.1 + (index / COLUMNS) as f32 * PITCH.1;
+        let _ = write!(content, r#"<g transform="translate({x} {y})">{}</g>"#, drawn(label, fonts)?);
+    }
+    Ok(document(PAGE, &content))
+}
+
+/// The text as it may stand in XML.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&apos;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+fn document((width, height): (f32, f32), content: &str) -> String {
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}mm" height="{height}mm" viewBox="0 0 {width} {height}"><rect width="{width}" height="{height}" fill="#fff"/>{content}</svg>"##
+    )
+}
+
+fn drawn(label: &Label, fonts: &Fonts) -> Result<String, LabelError> {
+    let mut svg = qr_code(&label.link)?;
+    svg.push_str(&mark());
+    svg.push_str(&name(&label.name, fonts)?);
+    let _ = write!(svg, r#"<rect x="{LEFT}" y="14.8" width="{COLUMN}" height="0.25"/>"#);
+    svg.push_str(&hint(&label.address, fonts)?);
+    svg.push_str(&digits(&label.code, &label.check));
+    svg.push_str(&bar(fonts)?);
+    Ok(svg)
+}
+
+fn qr_code(link: &str) -> Result<String, LabelError> {
+    let modules = Modules::of(link, (QR_SIZE / NARROWEST_MODULE) as usize).ok_or(LabelError::Link)?;
+    let scale = QR_SIZE / modules.width() as f32;
+    let (x, y) = QR;
+    Ok(format!(r#"<path transform="translate({x} {y}) scale({scale})" d="{}"/>"#, modules.outline()))
+}
+
+/// The camera on its foot: the page's icon, in black.
+fn mark() -> String {
+    let scale = MARK_HEIGHT / 29.5;
+    let (x, y) = (LEFT - 4.0 * scale, QR.1 - scale);
+    format!(
+        r##"<g transform="translate({x} {y}) scale({scale})"><rect x="14" y="22" width="4" height="6"/><rect x="6.5" y="26.5" width="19" height="4" rx="2"/><circle cx="16" cy="13" r="12"/><circle cx="16" cy="13" r="5.8" fill="#fff"/><circle cx="18.1" cy="10.9" r="2.1"/></g>"##
+    )
+}
+
+fn text(x: f32, y: f32, size: f32, face: Face, extra: &str, content: &str) -> String {
+    let (face, content) = (face.attributes(), escaped(content));
+    format!(r#"<text x="{x}" y="{y}" font-size="{size}" {face} {extra}>{content}</text>"#)
+}
+
+fn name(name: &str, fonts: &Fonts) -> Result<String, LabelError> {
+    let (lines, size) = set(name, fonts, RIGHT - NAME_LEFT)?;
+    let last = (lines.len() - 1) as f32;
+    let first = NAME_MIDDLE + (CAPITAL - last * LINE) * size / 2.0;
+    let place = |(index, line): (usize, &String)| {
+        text(NAME_LEFT, first + index as f32 * LINE * size, size, Face::Strong, "", line)
+    };
+    Ok(lines.iter().enumerate().map(place).collect())
+}
+
+/// The lines in which a name comes out largest.
+fn set(name: &str, fonts: &Fonts, width: f32) -> Result<(Vec<String>, f32), LabelError> {
+    let ends = ends(name, fonts)?;
+    let letters: Vec<char> = name.chars().collect();
+    let spaces: Vec<usize> = (1..letters.len()).filter(|at| letters[*at] == ' ').collect();
+    let anywhere: Vec<usize> = (1..letters.len()).collect();
+    let mut best: Option<(Vec<usize>, f32)> = None;
+    for breaks in [spaces, anywhere] {
+        if best.as_ref().is_some_and(|(_, size)| *size >= NAME_READABLE) {
+            break;
+        }
+        for (more, largest) in NAME_SIZES.into_iter().enumerate() {
+            let Some((at, widest)) = split(&ends, &breaks, more) else { continue };
+            let size = largest.min(width / widest);
+            if best.as_ref().is_none_or(|(_, before)| size > *before) {
+                best = Some((at, size));
+            }
+        }
+    }
+    let (at, size) = best.unwrap_or((Vec::new(), NAME_SIZES[0]));
+    Ok((lines(&letters, &at), size))
+}
+
+/// How wide the text is up to each of its letters, in its size.
+fn ends(text: &str, fonts: &Fonts) -> Result<Vec<f32>, LabelError> {
+    let bounds = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    bounds.map(|end| fonts.width(&text[..end], Face::Strong)).collect()
+}
+
+fn lines(letters: &[char], breaks: &[usize]) -> Vec<String> {
+    let bounds: Vec<usize> = [0].into_iter().chain(breaks.iter().copied()).chain([letters.len()]).collect();
+    bounds.windows(2).map(|pair| letters[pair[0]..pair[1]].iter().collect::<String>().trim().to_owned()).collect()
+}
+
+/// Where to break a text so many times that its widest line is narrowest, and how wide that one is.
+fn split(ends: &[f32], breaks: &[usize], times: usize) -> Option<(Vec<usize>, f32)> {
+    let rest = |from: usize| ends[ends.len() - 1] - ends[from];
+    let mut best: Option<(Vec<usize>, f32)> = (times == 0).then(|| (Vec::new(), rest(0)));
+    let mut consider = |at: Vec<usize>| {
+        let last = at[at.len() - 1];
+        let inner = [0].into_iter().chain(at.iter().copied()).collect::<Vec<_>>();
+        let widest = inner.windows(2).map(|pair| ends[pair[1]] - ends[pair[0]]).fold(rest(last), f32::max);
+        if best.as_ref().is_none_or(|(_, before)| widest < *before) {
+            best = Some((at, widest));
+        }
+    };
+    for (index, first) in breaks.iter().enumerate() {
+        match times {
+            1 => consider(vec![*first]),
+            2 => breaks[index + 1..].iter().for_each(|second| consider(vec![*first, *second])),
+            _ => {}
+        }
+    }
+    best
+}
+
+/// Where to go with the code: the address on one line or two, if that is large enough to be read.
+fn hint(address: &str, fonts: &Fonts) -> Result<String, LabelError> {
+    const SIZE: f32 = 2.3;
+    const SMALLEST: f32 = 1.6;
+    let ends = ends(address, fonts)?;
+    let letters: Vec<char> = address.chars().collect();
+    let anywhere: Vec<usize> = (1..letters.len()).collect();
+    for (largest, smallest, first, pitch) in [(2.9, 2.0, 18.4, 3.3), (2.2, SMALLEST, 17.8, 2.7)] {
+        let Some((at, widest)) = split(&ends, &anywhere, usize::from(largest < SIZE)) else { continue };
+        let size = f32::min(largest, COLUMN / widest);
+        if size >= smallest {
+            let mut svg = text(LEFT, first, SIZE, Face::Plain, "", "Scan with a phone, or type the code at");
+            for (index, line) in lines(&letters, &at).iter().enumerate() {
+                svg.push_str(&text(LEFT, first + (index + 1) as f32 * pitch, size, Face::Strong, "", line));
+            }
+            return Ok(svg);
+        }
+    }
+    Ok(text(LEFT, 20.0, SIZE, Face::Plain, "", "Scan with a phone's camera."))
+}
+
+/// Sixteen groups of four, and the check digits apart from them.
+fn digits(code: &str, check: &str) -> String {
+    const GROUP: f32 = 4.0 * DIGIT * DIGITS_SIZE;
+    const ACROSS: f32 = (COLUMN - GROUP) / 3.0;
+    const FIRST: f32 = 27.3;
+    let mut svg = String::new();
+    let mut from = 0;
+    while let Some(group) = code.get(4 * from..4 * from + 4) {
+        let (x, y) = (LEFT + (from % 4) as f32 * ACROSS, FIRST + (from / 4) as f32 * DIGITS_PITCH);
+        svg.push_str(&text(x, y, DIGITS_SIZE, Face::Digits, "", group));
+        from += 1;
+    }
+    let y = FIRST + 4.0 * DIGITS_PITCH + 0.4;
+    svg.push_str(&text(RIGHT - GROUP, y, DIGITS_SIZE, Face::Digits, "", check));
+    svg.push_str(&text(RIGHT - GROUP - 1.8, y, 2.3, Face::Plain, r#"text-anchor="end""#, "check digits"));
+    svg
+}
+
+fn bar(fonts: &Fonts) -> Result<String, LabelError> {
+    const SIZE: f32 = 3.2;
+    const KEY: f32 = 6.2;
+    const GAP: f32 = 1.8;
+    let (x, y, width, height) = BAR;
+    let (round, middle) = (height / 2.0, y + height / 2.0);
+    let begin = x + (width - KEY - GAP - fonts.width(PROMISE, Face::Strong)? * SIZE) / 2.0;
+    let key = format!(
+        r##"<g fill="#fff" transform="translate({begin} {middle})"><path fill-rule="evenodd" d="M0 0a1.55 1.55 0 1 1 3.1 0a1.55 1.55 0 1 1 -3.1 0zM.75 0a.8 .8 0 1 1 1.6 0a.8 .8 0 1 1 -1.6 0z"/><path d="M2.9 -.38H6.2V1.2H5.5V.38H4.8V1H4.1V.38H2.9z"/></g>"##
+    );
+    let promise =
+        text(begin + KEY + GAP, middle + CAPITAL * SIZE / 2.0, SIZE, Face::Strong, r##"fill="#fff""##, PROMISE);
+    Ok(format!(r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="{round}"/>{key}{promise}"#))
+}
+
+/// Short lines beside the labels, none on them: they show where to cut plain paper.
+fn cutting_marks() -> String {
+    const THIN: f32 = 0.15;
+    let right = ORIGIN.0 + PITCH.0 + LABEL.0;
+    let mut svg = String::new();
+    let mut line = |x: f32, y: f32, width: f32, height: f32| {
+        let _ = write!(svg, r#"<rect x="{x}" y="{y}" width="{width}" height="{height}"/>"#);
+    };
+    for row in 0..=PER_PAGE / COLUMNS {
+        let y = ORIGIN.1 + row as f32 * PITCH.1 - THIN / 2.0;
+        line(ORIGIN.0 - 3.4, y, 2.6, THIN);
+        line(ORIGIN.0 + LABEL.0 + 0.5, y, PITCH.0 - LABEL.0 - 1.0, THIN);
+        line(right + 0.8, y, 2.6, THIN);
+    }
+    for x in [ORIGIN.0, ORIGIN.0 + LABEL.0, ORIGIN.0 + PITCH.0, right] {
+        line(x - THIN / 2.0, ORIGIN.1 - 4.0, THIN, 3.2);
+        line(x - THIN / 2.0, PAGE.1 - ORIGIN.1 + 0.8, THIN, 3.2);
+    }
+    svg
+}

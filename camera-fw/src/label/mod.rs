@@ -1,0 +1,286 @@
+//! The printed label: what a person sees first of a camera, and all that they need to watch it.
+//!
+//! ```text
+//!   identity ─▶ code, link ─▶ layout (SVG, millimetres) ─▶ fonts (texts become outlines) ─▶ render ─▶ .svg .pdf .png
+//!      └─ with --sheet N fresh ones, each in a folder of its own beside the labels ─▶ files
+//! ```
+//!
+//! Whoever reads a label can watch, so its file is its owner's alone, like the identity. What draws it is left out
+//! without the feature `label`: an appliance prints nothing.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::config::{Config, Protocol};
+use crate::identity::IdentityError;
+
+#[cfg(feature = "label")]
+mod files;
+#[cfg(feature = "label")]
+mod fonts;
+#[cfg(feature = "label")]
+mod layout;
+#[cfg(feature = "label")]
+mod qr;
+#[cfg(feature = "label")]
+mod render;
+#[cfg(feature = "label")]
+mod sheet;
+
+const NAME_LETTERS: usize = 60;
+
+/// The arguments of `camera-fw label`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Where to write it: a file that ends in .pdf, .svg or .png
+    #[arg(long, value_name = "FILE")]
+    pub out: Target,
+    /// What the label calls the camera; on a sheet a number follows
+    #[arg(long, default_value = "Roomcam")]
+    pub name: Name,
+    /// Make N fresh identities and their labels, for cameras that are yet to be set up
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub sheet: Option<u16>,
+}
+
+/// The file to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    path: PathBuf,
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Svg,
+    Png,
+    Pdf,
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let path = PathBuf::from(text);
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let format = match extension.to_ascii_lowercase().as_str() {
+            "svg" => Format::Svg,
+            "png" => Format::Png,
+            "pdf" => Format::Pdf,
+            _ => return Err("its name must end in .pdf, .svg or .png, which says what it becomes"),
+        };
+        Ok(Self { path, format })
+    }
+}
+
+/// What a camera is called: one line of letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(letter) = text.chars().find(|letter| is_control(*letter)) {
+            return Err(format!("it has the control character U+{:04X}; a name is one line of letters", letter as u32));
+        }
+        let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match name.chars().count() {
+            0 => Err("a name has at least one letter".into()),
+            1..=NAME_LETTERS => Ok(Self(name)),
+            count => Err(format!("it has {count} letters, and a label has room for {NAME_LETTERS}")),
+        }
+    }
+}
+
+/// Those that move other letters about (UAX #9) count too: a label would not say what was typed.
+fn is_control(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// No label was written.
+#[derive(Debug, thiserror::Error)]
+pub enum LabelError {
+    /// The program cannot draw.
+    #[error("this camera-fw was built without labels (the cargo feature `label`); `camera-fw code` prints the code")]
+    BuiltWithout,
+    /// Only PDF has pages.
+    #[error("{0} labels take more than one page, which only a PDF has; let the name end in .pdf")]
+    Pages(u16),
+    /// No font has the name's letters.
+    #[error("no font here has the letters {0}; install one that does, or choose another --name")]
+    Letters(String),
+    /// The link has no room.
+    #[error("the link is too long to be printed as a QR code that phones can read; choose a shorter page_url")]
+    Link,
+    /// A sheet never takes the place of something: it may be all that is left of other identities.
+    #[error("{} is there already, and may hold what is needed still; choose another name with --out", .0.display())]
+    Exists(PathBuf),
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The camera has no identity that can be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A fault of this program.
+    #[error("the label cannot be drawn: {0}")]
+    Drawing(String),
+}
+
+impl LabelError {
+    /// Whether other arguments would do.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::BuiltWithout | Self::Pages(_))
+    }
+
+    #[cfg(feature = "label")]
+    fn drawing(problem: &str) -> Self {
+        Self::Drawing(problem.to_owned())
+    }
+
+    #[cfg(feature = "label")]
+    fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What was written, and what to do with it.
+    pub summary: String,
+    /// What is likely not meant so, a line each.
+    pub warnings: Vec<String>,
+}
+
+/// Writes the label of this camera, or a sheet of labels with fresh identities.
+///
+/// # Errors
+/// If the label cannot be drawn or written. Nothing half-written is left behind, and a sheet replaces nothing.
+#[cfg(feature = "label")]
+pub fn write(options: &Options, config: &Config) -> Result<Report, LabelError> {
+    let (summary, left_out) = match options.sheet {
+        Some(count) => sheet::write(&options.out, &options.name, count, &config.page_url)?,
+        None => single(options, config)?,
+    };
+    let mut warnings = warnings(config);
+    if !left_out.is_empty() {
+        warnings.push(format!("no font here has the letters {left_out}, so the name is printed without them"));
+    }
+    Ok(Report { summary, warnings })
+}
+
+/// Says that this program cannot.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "label"))]
+pub fn write(_: &Options, _: &Config) -> Result<Report, LabelError> {
+    Err(LabelError::BuiltWithout)
+}
+
+#[cfg(feature = "label")]
+fn single(options: &Options, config: &Config) -> Result<(String, String), LabelError> {
+    let identity = crate::identity::Identity::load_or_create(&config.state_dir)?;
+    let (fonts, drawable) = fonts::Fonts::covering(&options.name.0)?;
+    let label = layout::Label::new(identity.code(), &config.page_url, drawable.name);
+    let tree = fonts.outline(&layout::single(&label, &fonts)?)?;
+    let target = &options.out;
+    files::replace(&target.path, &render::one(&tree, target.format)?).map_err(LabelError::write(&target.path))?;
+    let summary = format!(
+        "{} is this camera's label, {}. Print it in its own size (100 %), then delete the file: who holds the code can watch.\n",
+        target.path.display(),
+        layout::SIZE
+    );
+    Ok((summary, drawable.left_out))
+}
+
+#[cfg(feature = "label")]
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if is_this_machine(&config.page_url) {
+        warnings.push(format!(
+            "the link leads to {}, which a phone takes for itself; set page_url (or --server) to the name by which \
+             phones reach the page, and make the label again",
+            config.page_url
+        ));
+    }
+    if config.protocol == Protocol::Pair {
+        warnings.push("this camera is in pair mode, and the page behind the link does not speak it".into());
+    }
+    warnings
+}
+
+/// Whether a URL leads every machine to itself.
+#[cfg(feature = "label")]
+fn is_this_machine(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default().trim_matches(['[', ']', '.']).to_ascii_lowercase();
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+#[cfg(all(test, feature = "label"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_file_says_what_it_becomes() {
+        let format = |name: &str| name.parse::<Target>().map(|target| target.format);
+        assert_eq!(format("a/label.svg"), Ok(Format::Svg));
+        assert_eq!(format("LABEL.PNG"), Ok(Format::Png));
+        assert_eq!(format("living room.v2.pdf"), Ok(Format::Pdf));
+        for unknown in ["label", "label.jpg", ".pdf", "pdf", "", "label.pdf.gz"] {
+            let problem = format(unknown).unwrap_err();
+            assert!([".pdf", ".svg", ".png"].iter().all(|known| problem.contains(known)), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_line_of_at_most_sixty_letters() {
+        let name = |text: &str| text.parse::<Name>().map(|name| name.0);
+        assert_eq!(name("  Living\u{3000} room "), Ok("Living room".into()));
+        assert_eq!(name(&"ü".repeat(60)), Ok("ü".repeat(60)));
+        assert!(name(&"ü".repeat(61)).unwrap_err().contains("61 letters"));
+        for empty in ["", "   "] {
+            assert!(name(empty).unwrap_err().contains("at least one"));
+        }
+        for (text, control) in [("a\tb", "U+0009"), ("a\nb", "U+000A"), ("\u{7f}", "U+007F"), ("a\u{202e}b", "U+202E")]
+        {
+            assert!(name(text).unwrap_err().contains(control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_on_every_machine_itself_is_recognised() {
+        for url in [
+            "https://localhost:8192/",
+            "https://LOCALHOST/",
+            "http://127.0.0.1/x",
+            "https://[::1]:1/",
+            "https://a.localhost/",
+            "https://0.0.0.0/",
+            "https://localhost./",
+        ] {
+            assert!(is_this_machine(url), "{url}");
+        }
+        for url in [
+            "https://cam.example.org/",
+            "https://192.168.1.2:8192/",
+            "https://localhost.example.org/",
+            "https://[fe80::1]/",
+        ] {
+            assert!(!is_this_machine(url), "{url}");
+        }
+    }
+}
