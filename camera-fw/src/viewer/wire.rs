@@ -1,6 +1,6 @@
 //! How the signals of one session travel: sealed, or in pair mode as they are.
 
-use signal_proto::seal::Channel;
+use signal_proto::seal::{Channel, SealError};
 use signal_proto::{RawValue, Signal};
 
 /// The way between the camera and one viewer.
@@ -54,7 +54,14 @@ impl Wire {
                 Received::Signal,
             ),
             Self::Sealed { greeting, .. } if greeting.get() == raw.get() => Received::Nothing,
-            Self::Sealed { channel, .. } => channel.open(raw).map_or(Received::Broken, Received::Signal),
+            Self::Sealed { channel, .. } => match channel.open(raw) {
+                Ok(signal) => Received::Signal(signal),
+                Err(SealError::Signal(_)) => {
+                    tracing::debug!("a sealed signal of an unknown kind was ignored");
+                    Received::Nothing
+                }
+                Err(_) => Received::Broken,
+            },
         }
     }
 }

@@ -10,7 +10,8 @@ use super::form::{self, SEALED_BYTES};
 use crate::Signal;
 
 /// One end of a sealed channel. Messages open in the order in which they were sealed, each once. The first that does not
-/// open closes the receiving direction for good: a server that interferes gets nothing more through.
+/// open closes the receiving direction for good: a server that interferes gets nothing more through. A message that
+/// opens and is no signal is the other end's own doing, it may be newer than this program, and closes nothing.
 pub struct Channel {
     noise: TransportState,
     closed: bool,
@@ -36,12 +37,13 @@ impl Channel {
     ///
     /// # Errors
     /// If it was changed, repeated, left out of order, or sealed by somebody else; and after that, always.
+    /// [`SealError::Signal`] if it opens and is no signal.
     pub fn open(&mut self, sealed: &RawValue) -> Result<Signal, SealError> {
         if self.closed {
             return Err(SealError::Closed);
         }
         let opened = self.open_next(sealed);
-        self.closed = opened.is_err();
+        self.closed = matches!(&opened, Err(error) if !matches!(error, SealError::Signal(_)));
         opened
     }
 
