@@ -1,38 +1,53 @@
 /**
  * Wires the page together: events go into the state machine, its effects come out and are carried out here.
  *
- *     address bar, form, buttons ┐                          ┌ signaling.js  WebSocket
- *     WebSocket, connections     ├> state.js reduce ─effects─┼ session.js    RTCPeerConnection
- *     timers, browser            ┘        └─state─> view.js └ player.js     <video>
+ *     address bar, form, scanner, buttons ┐                          ┌ signaling.js  WebSocket, sealed
+ *     WebSocket, connections              ├> state.js reduce ─effects─┼ session.js    RTCPeerConnection
+ *     timers, browser, remembered cameras ┘        └─state─> view.js ├ player.js     <video>
+ *                                                                    ├ cameras.js    IndexedDB
+ *                                                                    └ scan.js       this device's camera
+ *
+ * A code is turned into access to its camera at once and is gone then: no code is kept anywhere.
  */
 
+import { accessOf, supported } from './access.js';
 import { backoff } from './backoff.js';
-import { parseCode, parseFragment } from './code.js';
+import { all, forget, freeName, remember, rename, tidyName } from './cameras.js';
+import { HEX_DIGITS, digitCount, parseCode, parseFragment } from './code.js';
 import { Player } from './player.js';
+import { Scan, scannable } from './scan.js';
+import { serverUrl } from './server.js';
 import { Session } from './session.js';
-import { Signaling, webSocketUrl } from './signaling.js';
+import { Signaling } from './signaling.js';
 import { initialState, reduce, screenOf } from './state.js';
 import { figuresOf } from './stats.js';
 import { chooseLanguage } from './strings.js';
 import { View } from './view.js';
 
-/** @import {Effect, Event, Timer} from './state.js' */
+/** @import {ParsedCode} from './code.js' */
+/** @import {Effect, Event, Obstacle, Timer} from './state.js' */
 /** @import {Sample} from './stats.js' */
+/** @import {Action} from './view.js' */
 
 /**
- * Where the code lives while this tab is open, so that a reload comes back to the same camera. Session storage, because
- * it ends with the tab: whoever uses this browser next finds no code, neither here nor in the history.
+ * Which remembered camera this tab is on, so that a reload comes back to it. The id opens nothing: where the camera is
+ * not remembered, nothing of it is kept, and a reload asks for the code.
  */
-const CODE_KEY = 'roomcam.code';
+const CAMERA_KEY = 'roomcam.camera';
+/** How long the list of remembered cameras may take before the page shows itself without, in milliseconds. */
+const LIST_MS = 1000;
 
-const supported = 'RTCPeerConnection' in globalThis && 'WebSocket' in globalThis;
+const named = document.querySelector('meta[name="roomcam-server"]')?.getAttribute('content') ?? '';
+const server = serverUrl(named, location);
 const { language, words } = chooseLanguage(navigator.languages ?? [navigator.language]);
 
-let state = initialState(supported);
+let state = initialState(obstacle());
 /** @type {Event[]} */
 const queue = [];
 /** @type {Signaling | null} */
 let signaling = null;
+/** @type {Scan | null} */
+let scan = null;
 /** @type {Map<number, Session>} */
 const sessions = new Map();
 /** @type {Map<Timer, ReturnType<typeof setTimeout>>} */
@@ -42,13 +57,20 @@ let countdown;
 /** @type {{session: number, sample: Sample} | null} */
 let lastSample = null;
 let detailsOpen = false;
+/** How many codes were given; one that is read late does not replace the one that came after it. */
+let given = 0;
 
 const view = new View(language, words, {
-    onCode: (text) => give(parseCode(text)),
-    onAction: (action) => dispatch({ type: action === 'other' ? 'forget' : 'retry' }),
+    onCode: typed,
+    onScan: () => dispatch({ type: 'scan' }),
+    onOpen: open,
+    onRename: (id, name) => change(rename(id, tidyName(name) || nameFor())),
+    onForget: (id) => change(forget(id)),
+    onRemember: (name) => dispatch({ type: 'remember', name }),
+    onAction: (action) => dispatch(eventOf(action)),
     onPlay: () => player.play(),
-    onDetails: (open) => {
-        detailsOpen = open;
+    onDetails: (shown) => {
+        detailsOpen = shown;
     },
 });
 
@@ -57,6 +79,21 @@ const player = new Player(view.video, {
     onBlocked: () => dispatch({ type: 'blocked' }),
     onPlaying: () => dispatch({ type: 'playing' }),
 });
+
+/**
+ * What is known at once to stand in the way.
+ * @returns {Obstacle | null}
+ */
+function obstacle() {
+    if (server === null) {
+        console.error('<meta name="roomcam-server"> has to be empty or the wss:// address of a signaling server');
+        return 'misconfigured';
+    }
+    if (!globalThis.isSecureContext || !globalThis.crypto?.subtle) {
+        return 'insecure';
+    }
+    return 'RTCPeerConnection' in globalThis && 'WebSocket' in globalThis ? null : 'unsupported';
+}
 
 /**
  * One event at a time, also where an effect causes the next.
@@ -85,16 +122,26 @@ function carryOut(effect) {
     switch (effect.do) {
         case 'connect':
             signaling?.close();
-            signaling = new Signaling(webSocketUrl(location), effect.room, dispatch);
+            signaling = new Signaling(server ?? '', effect.access, dispatch);
             return;
         case 'disconnect':
             signaling?.close();
             signaling = null;
             return;
+        case 'bookmark':
+            return bookmark(effect.id);
         case 'remember':
-            return remember(effect.room);
-        case 'forget':
-            return remember(null);
+            return change(remember(effect.access, tidyName(effect.name) || nameFor()));
+        case 'scan':
+            scan = new Scan(view.start.viewfinder, {
+                onText: scanned,
+                onOver: (problem) => dispatch({ type: 'scan-over', problem }),
+            });
+            return;
+        case 'end-scan':
+            scan?.stop();
+            scan = null;
+            return;
         case 'plan-retry': {
             const after = backoff(effect.attempt, Math.random(), effect.shortest);
             start('retry', after);
@@ -105,6 +152,8 @@ function carryOut(effect) {
         case 'stop':
             clearTimeout(timers.get(effect.timer));
             return;
+        case 'ask':
+            return signaling?.send(effect.peer, { type: 'start' });
         case 'answer':
             return answer(effect.session, effect.peer, effect.sdp, effect.iceServers);
         case 'renegotiate':
@@ -186,14 +235,42 @@ function sampled(session, sample) {
 
 /**
  * Takes a code, right or wrong.
- * @param {import('./code.js').ParsedCode} parsed
+ * @param {Promise<ParsedCode>} parsing
+ * @param {{checked: boolean, keep: boolean}} manner whether a typing error can be excluded; whether it is to be remembered
  */
-function give(parsed) {
-    dispatch(
-        parsed.room === undefined
-            ? { type: 'wrong-code', problem: parsed.problem }
-            : { type: 'code', room: parsed.room },
-    );
+async function give(parsing, { checked, keep }) {
+    given += 1;
+    const turn = given;
+    const { code, problem } = await parsing;
+    const access = code && (await accessOf(code));
+    if (turn === given) {
+        dispatch(access ? { type: 'open', access, checked, keep } : { type: 'wrong-code', problem: problem ?? { kind: 'empty' } });
+    }
+}
+
+/**
+ * @param {string} text
+ * @param {boolean} keep
+ */
+function typed(text, keep) {
+    const unchecked = !text.includes('#') && digitCount(text) === HEX_DIGITS;
+    void give(parseCode(text), { checked: !unchecked, keep });
+}
+
+/**
+ * Takes what a QR code says, if it is the code of a camera: of a link, whatever the host, the fragment alone.
+ * @param {string} text
+ */
+async function scanned(text) {
+    const parsed = await parseCode(text);
+    if (!state.scanning) {
+        return;
+    }
+    if (parsed.problem) {
+        dispatch({ type: 'scan-problem', problem: 'foreign' });
+    } else {
+        await give(Promise.resolve(parsed), { checked: true, keep: view.start.keep });
+    }
 }
 
 /**
@@ -206,28 +283,85 @@ function takeFragment() {
         return false;
     }
     history.replaceState(null, '', pathname + search);
-    view.prefill(hash.slice(1));
-    give(parseFragment(hash));
+    if (!state.obstacle) {
+        void give(prefilled(hash), { checked: true, keep: false });
+    }
     return true;
 }
 
-/** @param {string | null} room */
-function remember(room) {
+/**
+ * Reads a fragment; one that is wrong goes into the field, where it can be corrected.
+ * @param {string} hash
+ */
+async function prefilled(hash) {
+    const parsed = await parseFragment(hash);
+    if (parsed.problem) {
+        view.start.prefill(hash.slice(1));
+    }
+    return parsed;
+}
+
+/**
+ * @param {Action} action
+ * @returns {Event}
+ */
+function eventOf(action) {
+    return action === 'cancel' ? { type: 'scan-over', problem: null } : { type: action };
+}
+
+/** @param {string} id of a remembered camera */
+function open(id) {
+    const entry = state.list.find((remembered) => remembered.id === id);
+    if (entry) {
+        given += 1;
+        dispatch({ type: 'open', access: entry.access, checked: true, keep: false });
+    }
+    return entry !== undefined;
+}
+
+function nameFor() {
+    return freeName(state.list, words['camera.name']);
+}
+
+/**
+ * Waits for a change of the remembered cameras and shows what has come of it.
+ * @param {Promise<unknown>} changing
+ */
+async function change(changing) {
     try {
-        if (room === null) {
-            sessionStorage.removeItem(CODE_KEY);
+        await changing;
+    } catch (error) {
+        console.warn('This browser does not store cameras:', error);
+        dispatch({ type: 'cannot-remember' });
+    }
+    await refresh();
+}
+
+async function refresh() {
+    try {
+        dispatch({ type: 'cameras', list: await all() });
+    } catch {
+        dispatch({ type: 'cannot-remember' });
+    }
+}
+
+/** @param {string | null} id */
+function bookmark(id) {
+    try {
+        if (id === null) {
+            sessionStorage.removeItem(CAMERA_KEY);
         } else {
-            sessionStorage.setItem(CODE_KEY, room);
+            sessionStorage.setItem(CAMERA_KEY, id);
         }
     } catch {
-        // Storage may be switched off; then a reload asks for the code.
+        // Storage may be switched off; then a reload asks for the camera.
     }
 }
 
 /** @returns {string} */
-function remembered() {
+function bookmarked() {
     try {
-        return sessionStorage.getItem(CODE_KEY) ?? '';
+        return sessionStorage.getItem(CAMERA_KEY) ?? '';
     } catch {
         return '';
     }
@@ -263,23 +397,38 @@ async function keepAwake(on) {
     }
 }
 
+/** Shows what there is to begin with: the camera of the link or of this tab, the list of cameras, or the form. */
+async function begin() {
+    const linked = takeFragment();
+    if (state.obstacle) {
+        return render();
+    }
+    void supported().then((able) => able || dispatch({ type: 'obstacle', obstacle: 'unsupported' }));
+    void scannable().then((able) => able && view.start.offerScan());
+    const listed = refresh();
+    if (!linked) {
+        const id = bookmarked();
+        await Promise.race([listed, new Promise((resolve) => setTimeout(resolve, LIST_MS))]);
+        if (given === 0 && !open(id)) {
+            render();
+        }
+    }
+}
+
 window.addEventListener('hashchange', takeFragment);
 window.addEventListener('online', () => dispatch({ type: 'online' }));
 window.addEventListener('pagehide', () => dispatch({ type: 'suspend' }));
 window.addEventListener('pageshow', (event) => event.persisted && dispatch({ type: 'resume' }));
 document.addEventListener('visibilitychange', () => {
-    if (!document.hidden) {
+    if (document.hidden) {
+        dispatch({ type: 'scan-over', problem: null });
+    } else {
         // The lock ended with the last look at the page.
         wanted = false;
         dispatch({ type: 'visible' });
+        // Another tab may have changed it.
+        void refresh();
     }
 });
 
-if (!takeFragment()) {
-    const { room } = parseCode(remembered());
-    if (room === undefined) {
-        render();
-    } else {
-        dispatch({ type: 'code', room });
-    }
-}
+void begin();

@@ -1,62 +1,55 @@
 /**
- * The document: shows a state, and tells what a person does. Text goes in as `textContent` only.
+ * The document: shows a state, and tells what a person does. The panel with one heading and one thing to do, and the
+ * stage with the picture; what leads to a camera is in start-view.js.
  */
 
-import { digitCount, grouped, parseCode, HEX_DIGITS } from './code.js';
-import { screenOf } from './state.js';
+import { Disclosure, element, icon, label, write } from './dom.js';
+import { StartView } from './start-view.js';
+import { entryOf, screenOf } from './state.js';
 import { fill } from './strings.js';
 
-/** @import {CodeProblem} from './code.js' */
+/** @import {Remembered} from './cameras.js' */
+/** @import {StartHands} from './start-view.js' */
 /** @import {Figures} from './stats.js' */
 /** @import {Screen, State} from './state.js' */
 /** @import {Key, Words} from './strings.js' */
 
 /** How long the controls stay after the last movement, in milliseconds. */
 const IDLE_MS = 3000;
-/** Longest text that is offered for correction, in characters. */
-const LONGEST_PREFILL = 200;
 
-/** @typedef {'retry' | 'other'} Action */
+/** @typedef {'retry' | 'leave' | 'add' | 'cancel'} Action */
 
 /**
  * What each screen beside the live one offers. `busy`: the page is at work and says so.
- * @type {Record<Exclude<Screen, 'live'>, {icon: string, busy: boolean, form: boolean, actions: Action[]}>}
+ * @type {Record<Exclude<Screen, 'live'>, {icon: string, busy: boolean, actions: Action[]}>}
  */
 const SCREENS = {
-    'enter-code': { icon: 'enter-code', busy: false, form: true, actions: [] },
-    'wrong-code': { icon: 'wrong-code', busy: false, form: true, actions: [] },
-    connecting: { icon: 'camera', busy: true, form: false, actions: ['other'] },
-    waiting: { icon: 'camera', busy: true, form: false, actions: ['other'] },
-    reconnecting: { icon: 'camera', busy: true, form: false, actions: [] },
-    'camera-gone': { icon: 'camera-gone', busy: false, form: false, actions: ['other'] },
-    'room-full': { icon: 'room-full', busy: false, form: false, actions: ['retry', 'other'] },
-    unreachable: { icon: 'unreachable', busy: false, form: false, actions: ['retry', 'other'] },
-    failed: { icon: 'failed', busy: false, form: false, actions: ['retry', 'other'] },
-    unsupported: { icon: 'unsupported', busy: false, form: false, actions: [] },
+    cameras: { icon: 'camera', busy: false, actions: ['add'] },
+    'enter-code': { icon: 'enter-code', busy: false, actions: [] },
+    'wrong-code': { icon: 'wrong-code', busy: false, actions: [] },
+    scanning: { icon: 'enter-code', busy: false, actions: ['cancel'] },
+    connecting: { icon: 'camera', busy: true, actions: ['leave'] },
+    waiting: { icon: 'camera', busy: true, actions: ['leave'] },
+    reconnecting: { icon: 'camera', busy: true, actions: [] },
+    'camera-gone': { icon: 'camera-gone', busy: false, actions: ['leave'] },
+    impostor: { icon: 'impostor', busy: false, actions: ['retry', 'leave'] },
+    'room-full': { icon: 'room-full', busy: false, actions: ['retry', 'leave'] },
+    unreachable: { icon: 'unreachable', busy: false, actions: ['retry', 'leave'] },
+    failed: { icon: 'failed', busy: false, actions: ['retry', 'leave'] },
+    unsupported: { icon: 'unsupported', busy: false, actions: [] },
+    insecure: { icon: 'insecure', busy: false, actions: [] },
+    misconfigured: { icon: 'wrong-code', busy: false, actions: [] },
 };
 
 /**
  * What a person does.
- * @typedef {object} Hands
- * @property {(text: string) => void} onCode a code was typed and sent
- * @property {(action: Action) => void} onAction
- * @property {() => void} onPlay
- * @property {(open: boolean) => void} onDetails
+ * @typedef {StartHands & {
+ *   onAction: (action: Action) => void,
+ *   onRemember: (name: string) => void,
+ *   onPlay: () => void,
+ *   onDetails: (open: boolean) => void,
+ * }} Hands
  */
-
-/**
- * @template {Element} T
- * @param {string} id
- * @param {new () => T} type
- * @returns {T}
- */
-function element(id, type) {
-    const found = document.getElementById(id);
-    if (!(found instanceof type)) {
-        throw new TypeError(`#${id} is missing from the page`);
-    }
-    return found;
-}
 
 /**
  * The iPhone has full screen for the video alone, by names of its own.
@@ -66,23 +59,26 @@ function element(id, type) {
 export class View {
     /** The element that the camera's picture is played in. */
     video = element('video', HTMLVideoElement);
+    /** @type {StartView} */
+    start;
 
     #words;
     #hands;
     #stage = element('stage', HTMLElement);
     #panel = element('panel', HTMLElement);
-    #code = element('code', HTMLTextAreaElement);
-    #hint = element('hint', HTMLElement);
     #mute = element('mute', HTMLButtonElement);
     #pip = element('pip', HTMLButtonElement);
     #fullscreen = element('fullscreen', HTMLButtonElement);
-    #details = element('details', HTMLButtonElement);
-    #info = element('info', HTMLElement);
+    #lock = element('lock', HTMLButtonElement);
+    #keep = element('keep', HTMLButtonElement);
+    #keepName = element('keep-name', HTMLInputElement);
+    /** What lies over the picture: one at a time. */
+    #notes;
     /** @type {Screen | null} */
     #screen = null;
+    /** The camera that is watched, where it is remembered. @type {Remembered | null} */
+    #entry = null;
     #announced = '';
-    /** @type {CodeProblem | null} */
-    #problem = null;
     #audible = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     #idle;
@@ -100,9 +96,18 @@ export class View {
             node.textContent = this.#word(node.getAttribute('data-text'));
         }
         for (const node of document.querySelectorAll('[data-label]')) {
-            this.#label(node, this.#word(node.getAttribute('data-label')));
+            label(node, this.#word(node.getAttribute('data-label')));
         }
-        this.#code.placeholder = words['code.placeholder'];
+        this.start = new StartView(words, hands);
+        const disclosure = (/** @type {HTMLButtonElement} */ button, /** @type {string} */ part) => {
+            const note = new Disclosure(button, element(part, HTMLElement), (open) => this.#noted(note, open));
+            return note;
+        };
+        this.#notes = {
+            lock: disclosure(this.#lock, 'lock-note'),
+            keep: disclosure(this.#keep, 'keep-note'),
+            details: disclosure(element('details', HTMLButtonElement), 'info'),
+        };
         this.#listen();
     }
 
@@ -116,13 +121,19 @@ export class View {
         this.#screen = screen;
         document.body.dataset['state'] = screen;
         const heading = this.#words[`${screen}.heading`];
-        document.title = screen === 'enter-code' ? 'Roomcam' : `${heading} · Roomcam`;
         const onStage = screen === 'live' || screen === 'reconnecting';
+        this.#renderKeep(state);
+        const name = this.#entry?.name ?? 'Roomcam';
+        write(element('title', HTMLElement), name);
+        document.title = screen === 'enter-code' || screen === 'cameras' ? 'Roomcam' : `${heading} · ${name}`;
         this.#stage.hidden = !onStage;
         element('badge', HTMLElement).hidden = screen !== 'live';
+        this.#lock.hidden = !onStage;
+        this.#keep.hidden = !onStage;
         element('stop', HTMLButtonElement).hidden = !onStage;
         element('play', HTMLButtonElement).hidden = !(screen === 'live' && state.blocked);
         this.#panel.hidden = screen === 'live';
+        this.start.render(screen, state);
         const sentence = this.#sentence(screen, state);
         if (screen !== 'live') {
             this.#renderPanel(screen, heading, sentence, state, now);
@@ -130,18 +141,9 @@ export class View {
         if (changed) {
             this.#entered(screen);
         }
-        if (state.problem !== this.#problem) {
-            this.#renderProblem(state.problem);
-        }
-        this.#announce(`${heading}. ${state.problem ? this.#explain(state.problem) : sentence}`);
-    }
-
-    /**
-     * Puts a code that came by another way into the field, where it can be corrected.
-     * @param {string} text
-     */
-    prefill(text) {
-        this.#code.value = text.slice(0, LONGEST_PREFILL);
+        const said = state.problem ? this.start.explain(state.problem) : sentence;
+        const scan = state.scanProblem ? ` ${this.#words[`scan.${state.scanProblem}`]}` : '';
+        this.#announce(`${heading}. ${said}${scan}`);
     }
 
     /**
@@ -152,7 +154,7 @@ export class View {
         this.#audible = audible;
         const muted = this.video.muted;
         this.#mute.setAttribute('aria-disabled', String(!audible));
-        this.#label(this.#mute, this.#words[!audible ? 'control.silent' : muted ? 'control.unmute' : 'control.mute']);
+        label(this.#mute, this.#words[!audible ? 'control.silent' : muted ? 'control.unmute' : 'control.mute']);
         icon(this.#mute, muted || !audible ? 'muted' : 'sound');
     }
 
@@ -191,16 +193,20 @@ export class View {
      * @param {number} now
      */
     #renderPanel(screen, heading, sentence, state, now) {
-        const { icon: name, busy, form, actions } = SCREENS[screen];
+        const { icon: name, busy, actions } = SCREENS[screen];
         write(element('heading', HTMLElement), heading);
         write(element('sentence', HTMLElement), sentence);
         icon(element('figure', HTMLElement), name);
         this.#panel.classList.toggle('busy', busy);
-        element('form', HTMLFormElement).hidden = !form;
-        element('retry', HTMLButtonElement).hidden = !actions.includes('retry');
-        element('other', HTMLButtonElement).hidden = !actions.includes('other');
+        for (const action of /** @type {const} */ (['retry', 'add', 'cancel'])) {
+            element(action, HTMLButtonElement).hidden = !actions.includes(action);
+        }
+        const leave = element('leave', HTMLButtonElement);
+        const form = screen === 'enter-code' || screen === 'wrong-code';
+        leave.hidden = !(actions.includes('leave') || (form && state.list.length > 0));
+        write(leave, this.#words[state.list.length > 0 ? 'action.cameras' : 'action.other']);
         const countdown = element('countdown', HTMLElement);
-        countdown.hidden = !actions.includes('retry');
+        countdown.hidden = !actions.includes('retry') || screen === 'impostor';
         const seconds = state.retryAt === null ? 0 : Math.ceil((state.retryAt - now) / 1000);
         write(
             countdown,
@@ -208,13 +214,22 @@ export class View {
         );
     }
 
-    /** @param {CodeProblem | null} problem */
-    #renderProblem(problem) {
-        this.#problem = problem;
-        if (problem) {
-            this.#code.setAttribute('aria-invalid', 'true');
-            this.#hint.classList.remove('complete');
-            this.#hint.textContent = this.#explain(problem);
+    /** @param {State} state */
+    #renderKeep(state) {
+        const entry = entryOf(state);
+        const remembered = entry !== null;
+        if (entry && !this.#entry && this.#notes.keep.open) {
+            // What was asked for is done.
+            this.#notes.keep.set(false);
+        }
+        this.#entry = entry;
+        label(this.#keep, this.#words[remembered ? 'keep.kept' : 'keep.label']);
+        icon(this.#keep, remembered ? 'kept' : 'keep');
+        element('keep-form', HTMLFormElement).hidden = remembered || state.forgetful;
+        element('kept', HTMLElement).hidden = !remembered;
+        element('keep-forgetful', HTMLElement).hidden = remembered || !state.forgetful;
+        if (entry) {
+            write(element('kept-as', HTMLElement), fill(this.#words['keep.kept-as'], { name: entry.name }));
         }
     }
 
@@ -223,20 +238,26 @@ export class View {
      * @param {Screen} screen
      */
     #entered(screen) {
-        if (screen === 'enter-code') {
-            this.#code.value = '';
-            this.#renderHint();
-        }
+        this.start.entered(screen);
+        const onStage = screen === 'live' || screen === 'reconnecting';
         if (screen !== 'live') {
-            this.#showDetails(false);
+            this.#notes.details.set(false);
         }
-        if (screen !== 'live' && screen !== 'reconnecting' && document.fullscreenElement) {
+        if (!onStage) {
+            this.#notes.lock.set(false);
+            this.#notes.keep.set(false);
+            this.#keepName.value = '';
+        }
+        if (!onStage && document.fullscreenElement) {
             document.exitFullscreen().catch(() => {});
         }
         // The control that had the focus may be gone: do not let it fall back to the top of the page.
         if (document.activeElement instanceof HTMLElement && document.activeElement.closest('[hidden]')) {
-            const form = screen === 'enter-code' || screen === 'wrong-code';
-            (form ? this.#code : element(screen === 'live' ? 'stage-heading' : 'heading', HTMLElement)).focus();
+            if (screen === 'enter-code' || screen === 'wrong-code') {
+                this.start.focus();
+            } else {
+                element(screen === 'live' ? 'stage-heading' : 'heading', HTMLElement).focus();
+            }
         }
         this.#stir();
     }
@@ -247,56 +268,23 @@ export class View {
      * @returns {string}
      */
     #sentence(screen, state) {
-        if (screen === 'wrong-code') {
-            return this.#words['enter-code.sentence'];
-        }
-        if (screen === 'room-full' && state.refusal === 'mode') {
-            return this.#words['room-full.mode'];
-        }
-        if (screen === 'unreachable' && !navigator.onLine) {
-            return this.#words['unreachable.offline'];
-        }
-        return this.#words[`${screen}.sentence`];
-    }
-
-    /**
-     * @param {CodeProblem} problem
-     * @returns {string}
-     */
-    #explain(problem) {
-        switch (problem.kind) {
-            case 'empty':
-                return this.#words['problem.empty'];
-            case 'character':
-                return fill(this.#words[problem.spelling === 'link' ? 'problem.last' : 'problem.character'], {
-                    character: problem.character,
-                    position: problem.position,
-                });
-            case 'length': {
-                const { have, need } = problem;
-                if (problem.spelling === 'link') {
-                    return fill(this.#words['problem.link.length'], { have });
-                }
-                return have < need
-                    ? fill(this.#words['problem.hex.short'], { have, missing: need - have })
-                    : fill(this.#words['problem.hex.long'], { have, surplus: have - need });
+        switch (screen) {
+            case 'enter-code':
+            case 'wrong-code':
+                return this.start.sentence;
+            case 'waiting':
+                return this.#words[state.checked ? 'waiting.sentence' : 'waiting.unchecked'];
+            case 'room-full':
+                return this.#words[state.refusal === 'mode' ? 'room-full.mode' : 'room-full.sentence'];
+            case 'unreachable':
+                return this.#words[navigator.onLine ? 'unreachable.sentence' : 'unreachable.offline'];
+            case 'insecure': {
+                const { host, port, pathname } = location;
+                const local = `http://localhost${port ? `:${port}` : ''}${pathname}`;
+                return fill(this.#words['insecure.sentence'], { secure: `https://${host}${pathname}`, local });
             }
-        }
-    }
-
-    #renderHint() {
-        const text = this.#code.value;
-        const parsed = parseCode(text);
-        const count = digitCount(text);
-        this.#code.setAttribute('aria-invalid', 'false');
-        this.#hint.classList.toggle('complete', parsed.room !== undefined);
-        if (parsed.room !== undefined) {
-            this.#hint.textContent = this.#words['code.complete'];
-        } else if (parsed.problem.kind === 'character' || count > HEX_DIGITS) {
-            this.#code.setAttribute('aria-invalid', 'true');
-            this.#hint.textContent = this.#explain(parsed.problem);
-        } else {
-            this.#hint.textContent = fill(this.#words['code.count'], { count });
+            default:
+                return this.#words[`${screen}.sentence`];
         }
     }
 
@@ -311,32 +299,40 @@ export class View {
         }
     }
 
+    /**
+     * Something that lies over the picture was opened or closed.
+     * @param {Disclosure} note
+     * @param {boolean} open
+     */
+    #noted(note, open) {
+        if (open) {
+            Object.values(this.#notes).forEach((other) => other !== note && other.set(false));
+        }
+        if (note === this.#notes.details) {
+            this.#hands.onDetails(open);
+        } else if (open && note === this.#notes.lock) {
+            this.#announce(this.#words['lock.meaning']);
+        }
+        this.#stir();
+    }
+
     #listen() {
         const { video } = this;
-        element('form', HTMLFormElement).addEventListener('submit', (event) => {
-            event.preventDefault();
-            this.#send();
-        });
-        this.#code.addEventListener('keydown', (event) => {
-            // A code has no lines: Enter sends it.
-            if (event.key === 'Enter' && !event.isComposing) {
-                event.preventDefault();
-                this.#send();
-            }
-        });
-        this.#code.addEventListener('input', () => this.#renderHint());
-        this.#code.addEventListener('change', () => {
-            const { room } = parseCode(this.#code.value);
-            if (room !== undefined) {
-                this.#code.value = grouped(room);
-            }
-        });
-        element('retry', HTMLButtonElement).addEventListener('click', () => this.#hands.onAction('retry'));
-        element('other', HTMLButtonElement).addEventListener('click', () => this.#hands.onAction('other'));
-        element('stop', HTMLButtonElement).addEventListener('click', () => this.#hands.onAction('other'));
+        for (const action of /** @type {const} */ (['retry', 'leave', 'add', 'cancel'])) {
+            element(action, HTMLButtonElement).addEventListener('click', () => this.#hands.onAction(action));
+        }
+        element('stop', HTMLButtonElement).addEventListener('click', () => this.#hands.onAction('leave'));
         element('play', HTMLButtonElement).addEventListener('click', () => this.#hands.onPlay());
+        element('keep-form', HTMLFormElement).addEventListener('submit', (event) => {
+            event.preventDefault();
+            this.#hands.onRemember(this.#keepName.value);
+        });
+        element('keep-forget', HTMLButtonElement).addEventListener('click', () => {
+            if (this.#entry) {
+                this.start.askForget(this.#entry);
+            }
+        });
         this.#mute.addEventListener('click', () => this.#toggleSound());
-        this.#details.addEventListener('click', () => this.#showDetails(this.#info.hidden === true));
         this.#fullscreen.addEventListener('click', () => this.#toggleFullscreen());
         this.#fullscreen.hidden = !document.fullscreenEnabled && !(/** @type {Video} */ (video).webkitEnterFullscreen);
         this.#pip.hidden = !document.pictureInPictureEnabled;
@@ -350,7 +346,7 @@ export class View {
         video.addEventListener('dblclick', () => this.#toggleFullscreen());
         document.addEventListener('fullscreenchange', () => {
             const full = document.fullscreenElement !== null;
-            this.#label(this.#fullscreen, this.#words[full ? 'control.windowed' : 'control.fullscreen']);
+            label(this.#fullscreen, this.#words[full ? 'control.windowed' : 'control.fullscreen']);
             icon(this.#fullscreen, full ? 'windowed' : 'fullscreen');
         });
         document.addEventListener('keydown', (event) => this.#key(event));
@@ -366,29 +362,24 @@ export class View {
         this.renderSound(false);
     }
 
-    #send() {
-        this.#hands.onCode(this.#code.value);
-        if (this.#screen === 'wrong-code') {
-            this.#code.focus();
-        }
-    }
-
     /** @param {KeyboardEvent} event */
     #key(event) {
         this.#stir();
-        const typing = event.target instanceof HTMLTextAreaElement;
-        if (this.#stage.hidden || typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
+        const { target } = event;
+        const typing = target instanceof HTMLTextAreaElement || target instanceof HTMLInputElement;
+        const asked = target instanceof Element && target.closest('dialog') !== null;
+        if (this.#stage.hidden || asked || event.ctrlKey || event.metaKey || event.altKey || event.repeat) {
             return;
         }
-        switch (event.key.toLowerCase()) {
-            case 'f':
-                return this.#toggleFullscreen();
-            case 'm':
-                return this.#toggleSound();
-            case 'i':
-                return this.#showDetails(this.#info.hidden === true);
-            case 'escape':
-                return this.#showDetails(false);
+        const key = event.key.toLowerCase();
+        if (key === 'escape') {
+            Object.values(this.#notes).forEach((note) => note.set(false));
+        } else if (!typing && key === 'f') {
+            this.#toggleFullscreen();
+        } else if (!typing && key === 'm') {
+            this.#toggleSound();
+        } else if (!typing && key === 'i') {
+            this.#notes.details.set(!this.#notes.details.open);
         }
     }
 
@@ -412,20 +403,12 @@ export class View {
         }
     }
 
-    /** @param {boolean} open */
-    #showDetails(open) {
-        if (open === this.#info.hidden) {
-            this.#info.hidden = !open;
-            this.#details.setAttribute('aria-expanded', String(open));
-            this.#hands.onDetails(open);
-        }
-    }
-
     /** Somebody is there: the controls show, and hide again after a while without movement. */
     #stir() {
         clearTimeout(this.#idle);
         document.body.removeAttribute('data-idle');
-        if (this.#screen === 'live' && matchMedia('(hover: hover) and (pointer: fine)').matches) {
+        const reading = this.#notes.lock.open || this.#notes.keep.open;
+        if (this.#screen === 'live' && !reading && matchMedia('(hover: hover) and (pointer: fine)').matches) {
             this.#idle = setTimeout(() => document.body.setAttribute('data-idle', ''), IDLE_MS);
         }
     }
@@ -433,33 +416,5 @@ export class View {
     /** @param {string | null} key */
     #word(key) {
         return this.#words[/** @type {Key} */ (key)];
-    }
-
-    /**
-     * Names a control for screen readers and, in its tooltip, for eyes.
-     * @param {Element} control
-     * @param {string} text
-     */
-    #label(control, text) {
-        control.setAttribute('aria-label', text);
-        control.setAttribute('data-tip', text);
-    }
-}
-
-/**
- * @param {Element} place
- * @param {string} name of a symbol in the page
- */
-function icon(place, name) {
-    place.querySelector('use')?.setAttribute('href', `#i-${name}`);
-}
-
-/**
- * @param {Element} place
- * @param {string} text
- */
-function write(place, text) {
-    if (place.textContent !== text) {
-        place.textContent = text;
     }
 }

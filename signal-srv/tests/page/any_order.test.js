@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { OTHER_ROOM, Page, ROOM, offered, sdp } from './scripted.js';
+import { OTHER_ACCESS, Page, offered, opening, sdp } from './scripted.js';
 
 /** @import {Event} from '../../web/state.js' */
 
@@ -11,6 +11,9 @@ test('whatever comes in whatever order: at most two sessions, each closed once, 
         { type: 'joined', cameras: [peer], iceServers: [] },
         { type: 'camera-joined', peer },
         { type: 'camera-left', peer },
+        { type: 'camera-proven', peer },
+        { type: 'camera-proven', peer },
+        { type: 'camera-refuted', peer },
         { type: 'offer', peer, sdp: sdp('1') },
         { type: 'offer', peer, sdp: sdp('2') },
         { type: 'bye', peer, reason: 'busy' },
@@ -29,7 +32,8 @@ test('whatever comes in whatever order: at most two sessions, each closed once, 
         { type: 'timer', timer: 'retry' },
         { type: 'timer', timer: 'picture' },
         { type: 'timer', timer: 'patience' },
-        { type: 'code', room: OTHER_ROOM },
+        { type: 'timer', timer: 'reserve' },
+        opening(OTHER_ACCESS),
     );
     let seed = 1;
     const random = (/** @type {number} */ below) => {
@@ -37,7 +41,7 @@ test('whatever comes in whatever order: at most two sessions, each closed once, 
         return seed % below;
     };
     for (let run = 0; run < 300; run += 1) {
-        const page = new Page().on({ type: 'code', room: ROOM });
+        const page = new Page().on(opening());
         const open = new Set();
         const log = [];
         for (let i = 0; i < 60; i += 1) {
@@ -52,7 +56,10 @@ test('whatever comes in whatever order: at most two sessions, each closed once, 
             const all = random(2) ? own : events;
             const event = /** @type {Event} */ (all[random(all.length)]);
             // A link that is down delivers nothing.
-            const fromServer = ['joined', 'camera-joined', 'camera-left', 'offer', 'bye', 'refused', 'socket-closed'];
+            const fromServer = [
+                ...['joined', 'camera-joined', 'camera-left', 'camera-proven', 'camera-refuted'],
+                ...['offer', 'bye', 'refused', 'socket-closed'],
+            ];
             if (page.state.link === 'down' && fromServer.includes(event.type)) {
                 continue;
             }

@@ -6,10 +6,38 @@ import assert from 'node:assert/strict';
 
 import { initialState, reduce, screenOf } from '../../web/state.js';
 
+/** @import {Access} from '../../web/access.js' */
+/** @import {Remembered} from '../../web/cameras.js' */
 /** @import {Effect, Event, Screen, State} from '../../web/state.js' */
 
-export const ROOM = 'ab'.repeat(32);
-export const OTHER_ROOM = 'cd'.repeat(32);
+/**
+ * To the state machine an access is a thing to hand on; it only compares rooms.
+ * @param {string} digit
+ * @returns {Access}
+ */
+function accessTo(digit) {
+    return { room: digit.repeat(64), psk: /** @type {any} */ ({}), verifier: new Uint8Array(32) };
+}
+
+export const ACCESS = accessTo('a');
+export const OTHER_ACCESS = accessTo('b');
+
+/**
+ * @param {string} id
+ * @param {Access} [access]
+ * @returns {Remembered}
+ */
+export function entry(id, access = ACCESS) {
+    return { id, name: `Camera ${id}`, access, addedAt: 1 };
+}
+
+/**
+ * @param {Access} [access]
+ * @returns {Event & {type: 'open'}}
+ */
+export function opening(access = ACCESS) {
+    return { type: 'open', access, checked: true, keep: false };
+}
 
 /** A page: a state, and the effects of the last event. */
 export class Page {
@@ -19,7 +47,7 @@ export class Page {
     effects = [];
 
     /** @param {State} [state] */
-    constructor(state = initialState(true)) {
+    constructor(state = initialState()) {
         this.state = state;
     }
 
@@ -52,18 +80,38 @@ export function sdp(origin) {
     return `v=0\r\no=- ${origin} 2 IN IP4 127.0.0.1\r\ns=-\r\n`;
 }
 
-/** @param {string[]} cameras */
+/**
+ * A room with these in the camera's place; none has said anything yet.
+ * @param {string[]} cameras
+ */
 export function inRoom(...cameras) {
-    return new Page().on({ type: 'code', room: ROOM }).on({ type: 'joined', cameras, iceServers: [] });
+    return new Page().on(opening()).on({ type: 'joined', cameras, iceServers: [] });
 }
 
 /**
  * @param {Page} page
  * @param {string} peer
+ */
+export function proves(page, peer) {
+    return page.on({ type: 'camera-proven', peer });
+}
+
+/**
+ * @param {Page} page
+ * @param {string} peer
+ */
+export function refutes(page, peer) {
+    return page.on({ type: 'camera-refuted', peer });
+}
+
+/**
+ * A camera proves itself and, if it is asked, offers.
+ * @param {Page} page
+ * @param {string} peer
  * @param {string} [origin]
  */
 export function offered(page, peer, origin = `1${peer}`) {
-    return page.on({ type: 'offer', peer, sdp: sdp(origin) });
+    return proves(page, peer).on({ type: 'offer', peer, sdp: sdp(origin) });
 }
 
 /** A page that shows session 1 with camera "a". */

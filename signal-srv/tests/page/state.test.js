@@ -1,24 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import {
-    INTERRUPTED_MS,
-    PATIENCE_MS,
-    PICTURE_MS,
-    REFUSED_MS,
-    STOPPED_MS,
-    initialState,
-    originOf,
-} from '../../web/state.js';
-import { OTHER_ROOM, Page, ROOM, closed, inRoom, live, offered, sdp } from './scripted.js';
+import { INTERRUPTED_MS, PATIENCE_MS, originOf } from '../../web/picture.js';
+import { PICTURE_MS, PROOF_MS, REFUSED_MS, STOPPED_MS } from '../../web/room.js';
+import { initialState } from '../../web/state.js';
+import { ACCESS, OTHER_ACCESS, Page, closed, inRoom, live, offered, opening, proves, sdp } from './scripted.js';
 
 /** @import {Event} from '../../web/state.js' */
 
-test('without WebRTC nothing helps', () => {
-    const page = new Page(initialState(false));
-    assert.equal(page.screen, 'unsupported');
-    assert.equal(page.on({ type: 'code', room: ROOM }).screen, 'unsupported');
-    assert.deepEqual(page.effects, []);
+test('where something is in the way of every camera, nothing happens', () => {
+    for (const obstacle of /** @type {const} */ (['unsupported', 'insecure', 'misconfigured'])) {
+        const page = new Page(initialState(obstacle));
+        assert.equal(page.screen, obstacle);
+        assert.equal(page.on(opening()).screen, obstacle);
+        assert.deepEqual(page.effects, []);
+    }
+    const late = live().on({ type: 'obstacle', obstacle: 'unsupported' });
+    assert.equal(late.screen, 'unsupported');
+    assert.equal(late.does('disconnect').length, 1);
 });
 
 test('without a code the page asks for one, and nothing else happens', () => {
@@ -36,23 +35,28 @@ test('without a code the page asks for one, and nothing else happens', () => {
     }
 });
 
-test('a wrong code is said to be wrong, a right one is remembered and used', () => {
+test('a wrong code is said to be wrong, a right one is used', () => {
     const page = new Page().on({ type: 'wrong-code', problem: { kind: 'empty' } });
     assert.equal(page.screen, 'wrong-code');
     assert.equal(page.does('connect').length, 0);
-    page.on({ type: 'code', room: ROOM });
+    page.on(opening());
     assert.equal(page.screen, 'connecting');
-    assert.deepEqual(page.does('remember'), [{ do: 'remember', room: ROOM }]);
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
-test('the straight way: connect, join, offer, picture', () => {
-    const page = new Page().on({ type: 'code', room: ROOM });
+test('the straight way: connect, join, proof, offer, picture', () => {
+    const page = new Page().on(opening());
     assert.equal(page.screen, 'connecting');
     const iceServers = [{ urls: ['stun:stun.example.org'] }];
     page.on({ type: 'joined', cameras: ['a'], iceServers });
     assert.equal(page.screen, 'connecting');
-    assert.deepEqual(page.effects, [{ do: 'start', timer: 'picture', after: PICTURE_MS }]);
+    assert.deepEqual(page.effects, [{ do: 'start', timer: 'picture', after: PROOF_MS }]);
+    proves(page, 'a');
+    assert.equal(page.screen, 'connecting');
+    assert.deepEqual(page.effects, [
+        { do: 'ask', peer: 'a' },
+        { do: 'start', timer: 'picture', after: PICTURE_MS },
+    ]);
     page.on({ type: 'offer', peer: 'a', sdp: sdp('7') });
     assert.deepEqual(page.does('answer'), [{ do: 'answer', session: 1, peer: 'a', sdp: sdp('7'), iceServers }]);
     assert.equal(page.screen, 'connecting');
@@ -98,7 +102,7 @@ test('a later offer of the same connection is negotiated in it, one of another c
 });
 
 test('an offer without an origin is always a new connection', () => {
-    const page = inRoom('a').on({ type: 'offer', peer: 'a', sdp: 'v=0' }).on({ type: 'offer', peer: 'a', sdp: 'v=0' });
+    const page = proves(inRoom('a'), 'a').on({ type: 'offer', peer: 'a', sdp: 'v=0' }).on({ type: 'offer', peer: 'a', sdp: 'v=0' });
     assert.equal(page.state.coming?.session, 2);
     assert.deepEqual(page.does('close'), [{ do: 'close', session: 1 }]);
 });
@@ -114,7 +118,7 @@ test('server restart: the picture runs on, and the new session takes its place w
     assert.equal(page.screen, 'live');
     assert.deepEqual(page.effects, [{ do: 'plan-retry', attempt: 1, shortest: 0 }]);
     page.on({ type: 'retry-planned', at: 500 }).on({ type: 'timer', timer: 'retry' });
-    assert.deepEqual(page.effects, [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.effects, [{ do: 'connect', access: ACCESS }]);
     page.on({ type: 'joined', cameras: [], iceServers: [] });
     assert.equal(page.screen, 'live');
     page.on({ type: 'camera-joined', peer: 'a2' });
@@ -163,7 +167,7 @@ test('camera restart, orderly: gone at once, back by itself', () => {
 
 test('a camera that stops and stays in the room is asked again', () => {
     const page = live().on({ type: 'bye', peer: 'a', reason: 'stopping' }).on({ type: 'timer', timer: 'picture' });
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
 test('camera restart, killed: it leaves the room, the frames stop, it is gone', () => {
@@ -204,7 +208,7 @@ test('the picture stays away: join anew', () => {
     const page = live().on({ type: 'stalled', session: 1, seconds: 5 }).on({ type: 'timer', timer: 'picture' });
     assert.equal(page.screen, 'reconnecting');
     assert.deepEqual(page.does('close'), [{ do: 'close', session: 1 }]);
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
     assert.equal(page.state.failures, 0);
 });
 
@@ -221,7 +225,7 @@ test('the shown connection fails: join anew at once', () => {
     const page = live().on({ type: 'failed', session: 1 });
     assert.equal(page.screen, 'reconnecting');
     assert.deepEqual(page.does('close'), [{ do: 'close', session: 1 }]);
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
     page.on({ type: 'joined', cameras: ['a'], iceServers: [] });
     assert.equal(offered(page, 'a').on({ type: 'picture', session: 2 }).screen, 'live');
 });
@@ -263,9 +267,9 @@ test('after a picture was seen, only the second failure is called one', () => {
 test('no picture in time is a failure, and so is no offer', () => {
     const silent = offered(inRoom('a'), 'a').on({ type: 'timer', timer: 'picture' });
     assert.equal(silent.screen, 'failed');
-    const mute = inRoom('a').on({ type: 'timer', timer: 'picture' });
+    const mute = proves(inRoom('a'), 'a').on({ type: 'timer', timer: 'picture' });
     assert.equal(mute.screen, 'failed');
-    assert.deepEqual(mute.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(mute.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
 test('a failure is forgotten when the camera is not there', () => {
@@ -282,7 +286,7 @@ test('the camera says that it failed: try again after a while', () => {
 });
 
 test('room full: by the server', () => {
-    const page = closed(new Page().on({ type: 'code', room: ROOM }).on({ type: 'refused', code: 'ROOM_FULL' }));
+    const page = closed(new Page().on(opening()).on({ type: 'refused', code: 'ROOM_FULL' }));
     assert.equal(page.screen, 'room-full');
     assert.deepEqual(page.effects, [{ do: 'plan-retry', attempt: 1, shortest: REFUSED_MS }]);
     page.on({ type: 'retry-planned', at: 4000 });
@@ -294,17 +298,17 @@ test('room full: by the server', () => {
 });
 
 test('room full: by the camera', () => {
-    const page = inRoom('a').on({ type: 'bye', peer: 'a', reason: 'busy' });
+    const page = proves(inRoom('a'), 'a').on({ type: 'bye', peer: 'a', reason: 'busy' });
     assert.equal(page.screen, 'room-full');
     assert.deepEqual(page.does('disconnect'), [{ do: 'disconnect' }]);
     assert.deepEqual(page.does('plan-retry'), [{ do: 'plan-retry', attempt: 1, shortest: REFUSED_MS }]);
     page.on({ type: 'retry' });
     assert.equal(page.screen, 'connecting');
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
 test('a room of the other kind is full in its own way; an empty one is not full', () => {
-    const page = closed(new Page().on({ type: 'code', room: ROOM }).on({ type: 'refused', code: 'ROOM_MODE' }));
+    const page = closed(new Page().on(opening()).on({ type: 'refused', code: 'ROOM_MODE' }));
     assert.equal(page.screen, 'room-full');
     assert.equal(page.state.refusal, 'mode');
     page.on({ type: 'timer', timer: 'retry' }).on({ type: 'joined', cameras: [], iceServers: [] });
@@ -330,7 +334,7 @@ test('other errors are the server closing', () => {
 });
 
 test('the server cannot be reached: said at the second failure in a row, or after silence', () => {
-    const page = closed(new Page().on({ type: 'code', room: ROOM }));
+    const page = closed(new Page().on(opening()));
     assert.equal(page.screen, 'connecting');
     closed(page.on({ type: 'timer', timer: 'retry' }));
     assert.equal(page.screen, 'unreachable');
@@ -340,15 +344,15 @@ test('the server cannot be reached: said at the second failure in a row, or afte
     page.on({ type: 'joined', cameras: [], iceServers: [] });
     assert.equal(page.screen, 'waiting');
     assert.equal(page.state.attempt, 0);
-    const silent = new Page().on({ type: 'code', room: ROOM }).on({ type: 'socket-closed', timedOut: true });
+    const silent = new Page().on(opening()).on({ type: 'socket-closed', timedOut: true });
     assert.equal(silent.screen, 'unreachable');
 });
 
 test('back at once: when the network is back, when somebody looks, when somebody asks', () => {
     for (const type of /** @type {const} */ (['online', 'visible', 'retry', 'resume'])) {
         const page = closed(inRoom()).on({ type });
-        assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }], type);
-        assert.deepEqual(page.does('stop').length, 2, type);
+        assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }], type);
+        assert.deepEqual(page.does('stop').length, 3, type);
         assert.equal(page.state.retryAt, null);
     }
 });
@@ -357,27 +361,14 @@ test('looking at a page that is well changes nothing; at an interrupted one, it 
     assert.deepEqual(live().on({ type: 'visible' }).effects, []);
     assert.deepEqual(inRoom().on({ type: 'visible' }).effects, []);
     const page = live().on({ type: 'stalled', session: 1, seconds: 5 }).on({ type: 'visible' });
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
 test('a changed network under a running picture: join anew, keep the picture', () => {
     const page = live().on({ type: 'online' });
     assert.equal(page.screen, 'live');
     assert.deepEqual(page.does('close'), []);
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
-});
-
-test('several cameras: the first that offers, the next one when it goes', () => {
-    const page = offered(offered(inRoom('a', 'b'), 'b'), 'a');
-    assert.equal(page.state.coming?.peer, 'b');
-    assert.deepEqual(page.effects, []);
-    page.on({ type: 'picture', session: 1 });
-    offered(page, 'a');
-    assert.equal(page.state.shown?.peer, 'b');
-    page.on({ type: 'camera-left', peer: 'b' }).on({ type: 'stalled', session: 1, seconds: 2 });
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }], 'a has offered, so it must be asked again');
-    page.on({ type: 'joined', cameras: ['a'], iceServers: [] });
-    assert.equal(offered(page, 'a').on({ type: 'picture', session: 2 }).screen, 'live');
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
 test('several cameras: one goes while it negotiates', () => {
@@ -422,34 +413,18 @@ test('the page goes: it says so, and lets everything go', () => {
     assert.deepEqual(page.does('bye'), [{ do: 'bye', peer: 'a', reason: 'left' }]);
     assert.deepEqual(page.does('close'), [{ do: 'close', session: 1 }]);
     assert.equal(page.effects.at(-1)?.do, 'disconnect');
-    assert.equal(page.does('forget').length, 0);
     page.on({ type: 'resume' });
     assert.equal(page.screen, 'reconnecting');
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: ACCESS }]);
 });
 
 test('another code: the old camera hears of it, nothing of it is left', () => {
-    const page = live().on({ type: 'code', room: OTHER_ROOM });
+    const page = live().on(opening(OTHER_ACCESS));
     assert.deepEqual(page.does('bye'), [{ do: 'bye', peer: 'a', reason: 'left' }]);
     assert.deepEqual(page.does('close'), [{ do: 'close', session: 1 }]);
-    assert.deepEqual(page.does('connect'), [{ do: 'connect', room: OTHER_ROOM }]);
+    assert.deepEqual(page.does('connect'), [{ do: 'connect', access: OTHER_ACCESS }]);
     assert.equal(page.screen, 'connecting');
     assert.equal(page.state.seen, false);
     page.on({ type: 'joined', cameras: ['a'], iceServers: [] });
     assert.equal(offered(page, 'a').state.coming?.session, 2, 'numbers are never used twice');
-});
-
-test('no code any more: forgotten everywhere', () => {
-    const page = live().on({ type: 'forget' });
-    assert.equal(page.screen, 'enter-code');
-    assert.equal(page.does('forget').length, 1);
-    assert.equal(page.does('disconnect').length, 1);
-    assert.equal(page.state.room, null);
-});
-
-test('more cameras than a room can have are not remembered', () => {
-    const page = inRoom(...Array.from({ length: 100 }, (_, i) => String(i)));
-    assert.ok(page.state.cameras.length <= 16);
-    page.on({ type: 'camera-joined', peer: 'one more' });
-    assert.ok(page.state.cameras.length <= 16);
 });

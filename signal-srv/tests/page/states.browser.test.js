@@ -13,7 +13,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-import { installCamera } from './camera.js';
+import { Identity, installCamera } from './camera.js';
 
 /** @import {Browser, Page} from 'playwright-core' */
 /** @import {Scene} from './camera.js' */
@@ -27,7 +27,8 @@ const POLICY =
 /** @type {Record<string, string>} */
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const SHOTS = process.env['ROOMCAM_SHOTS'];
-const CODE = 'c3'.repeat(32);
+const IDENTITY = new Identity();
+const CODE = IDENTITY.code;
 const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
 const SMALL_PHONE = { width: 320, height: 568 };
@@ -97,7 +98,7 @@ async function visit(scene, { fragment = `#${CODE}`, locale = 'en-GB' }, look) {
     const page = await context.newPage();
     page.on('pageerror', (error) => complaints.push(`threw: ${error.message}`));
     page.on('console', (message) => message.type() === 'error' && complaints.push(`logged: ${message.text()}`));
-    await page.addInitScript(installCamera, scene);
+    await page.addInitScript(installCamera, { scene, identity: IDENTITY });
     try {
         await page.goto(`${origin}/${fragment}`);
         await look(page);
@@ -177,14 +178,14 @@ const SCREENS = {
     'wrong-code': { scene: {}, fragment: '#3fa9O' },
     connecting: { scene: { open: 'never' } },
     waiting: { scene: {} },
-    live: { scene: { camera: true } },
-    'live-sound': { scene: { camera: true, sound: true }, state: 'live' },
-    'live-tap': { scene: { camera: true, tap: true }, state: 'live' },
+    live: { scene: { claimants: ['camera'] } },
+    'live-sound': { scene: { claimants: ['camera'], sound: true }, state: 'live' },
+    'live-tap': { scene: { claimants: ['camera'], tap: true }, state: 'live' },
     'room-full': { scene: { error: 'ROOM_FULL' } },
     'room-full-mode': { scene: { error: 'ROOM_MODE' }, state: 'room-full' },
-    busy: { scene: { bye: 'busy' }, state: 'room-full' },
+    busy: { scene: { claimants: ['camera'], bye: 'busy' }, state: 'room-full' },
     unreachable: { scene: { open: 'refuse' } },
-    failed: { scene: { bye: 'failed' } },
+    failed: { scene: { claimants: ['camera'], bye: 'failed' } },
     unsupported: { scene: { ancient: true } },
 };
 
@@ -210,7 +211,7 @@ for (const [name, { scene, fragment, state = name }] of Object.entries(SCREENS))
 }
 
 test('screen: live with its details', async () => {
-    await visit({ camera: true }, {}, async (page) => {
+    await visit({ claimants: ['camera'] }, {}, async (page) => {
         await reaches(page, 'live');
         await page.keyboard.press('i');
         await page.waitForFunction(() => /\d/u.test(document.getElementById('info-bitrate')?.textContent ?? ''));
@@ -220,18 +221,18 @@ test('screen: live with its details', async () => {
 });
 
 test('screen: reconnecting, when the picture stops and the camera is still in the room', async () => {
-    await visit({ camera: true }, {}, async (page) => {
+    await visit({ claimants: ['camera'] }, {}, async (page) => {
         await reaches(page, 'live');
-        await page.evaluate(() => /** @type {any} */ (globalThis).socket.camera.close());
+        await page.evaluate(() => /** @type {any} */ (globalThis).socket.camera.camera.close());
         await reaches(page, 'reconnecting');
         await inspect(page, 'reconnecting');
     });
 });
 
 test('screen: camera-gone, when the camera says that it stops', async () => {
-    await visit({ camera: true }, {}, async (page) => {
+    await visit({ claimants: ['camera'] }, {}, async (page) => {
         await reaches(page, 'live');
-        await page.evaluate(() => /** @type {any} */ (globalThis).socket.signal({ type: 'bye', reason: 'stopping' }));
+        await page.evaluate(() => /** @type {any} */ (globalThis).socket.camera.signal({ type: 'bye', reason: 'stopping' }));
         await reaches(page, 'camera-gone');
         assert.equal(await page.evaluate(() => document.querySelector('video')?.srcObject), null);
         await inspect(page, 'camera-gone');
@@ -239,7 +240,7 @@ test('screen: camera-gone, when the camera says that it stops', async () => {
 });
 
 test('the controls go while nobody moves, and come back for the keyboard', async () => {
-    await visit({ camera: true }, { fragment: '' }, async (page) => {
+    await visit({ claimants: ['camera'] }, { fragment: '' }, async (page) => {
         await page.fill('#code', CODE);
         await page.click('#form button');
         await reaches(page, 'live');
@@ -261,7 +262,7 @@ test('without scripts the page says what it needs', async () => {
 });
 
 test('the code leaves the address bar, and a reload still knows it', async () => {
-    await visit({ camera: true }, {}, async (page) => {
+    await visit({ claimants: ['camera'] }, {}, async (page) => {
         await reaches(page, 'live');
         assert.equal(page.url(), `${origin}/`);
         await page.reload();
@@ -274,7 +275,7 @@ test('the code leaves the address bar, and a reload still knows it', async () =>
 });
 
 test('a typed code: hint, explanation of what is wrong, and in', async () => {
-    await visit({ camera: true }, { fragment: '' }, async (page) => {
+    await visit({ claimants: ['camera'] }, { fragment: '' }, async (page) => {
         await reaches(page, 'enter-code');
         await page.fill('#code', 'c3c3 c3c3');
         assert.equal(await page.textContent('#hint'), '8 of 64 digits');
@@ -291,7 +292,7 @@ test('a typed code: hint, explanation of what is wrong, and in', async () => {
 });
 
 test('another link in the same tab switches the camera', async () => {
-    await visit({ camera: true }, { fragment: '#nothing' }, async (page) => {
+    await visit({ claimants: ['camera'] }, { fragment: '#nothing' }, async (page) => {
         await reaches(page, 'wrong-code');
         await page.evaluate((code) => {
             location.hash = code;
@@ -302,7 +303,7 @@ test('another link in the same tab switches the camera', async () => {
 });
 
 test('the keyboard reaches every control, and each has a name', async () => {
-    await visit({ camera: true, sound: true }, {}, async (page) => {
+    await visit({ claimants: ['camera'], sound: true }, {}, async (page) => {
         await reaches(page, 'live');
         /** @type {(string | null)[]} */
         const names = [];
