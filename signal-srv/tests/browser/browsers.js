@@ -23,10 +23,18 @@ const CHROMIUM_ARGUMENTS = [
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
+    // A person who lets the page use the camera of this device, and a camera.
+    '--use-fake-ui-for-media-stream',
+    '--use-fake-device-for-media-stream',
 ];
 
-// Muted video may play without a tap, as it may for everybody.
-const FIREFOX_PREFERENCES = { 'media.autoplay.default': 0 };
+const FIREFOX_PREFERENCES = {
+    // Muted video may play without a tap, as it may for everybody.
+    'media.autoplay.default': 0,
+    // As above.
+    'media.navigator.streams.fake': true,
+    'media.navigator.permission.disabled': true,
+};
 
 /** A phone in the hand. */
 export const PHONE = { width: 390, height: 844 };

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { EvilServer } from './evil_server.js';
+import { identityOf } from './fake_camera.js';
 import { Program, binary } from './programs.js';
 import { Secrets } from './secrets.js';
 
@@ -187,6 +188,15 @@ export class Camera {
         return groups.at(-1) ?? '';
     }
 
+    /** What it keeps in its state, as a thief of its card has it. */
+    async identity() {
+        this.#note();
+        const value = (/** @type {string} */ key) => {
+            return [...this.#secrets.values()].findLast(({ name }) => name === key)?.bytes.toString('hex') ?? '';
+        };
+        return identityOf(value('private_key'), value('nonce'));
+    }
+
     /** Gets a new identity; what runs goes on with the old one until it is started again. */
     rekey() {
         this.#note();
@@ -208,12 +218,13 @@ export class Camera {
     /**
      * Adds what nobody else may know of it.
      * @param {Secrets} secrets
+     * @param {{room?: boolean}} [options] without `room`, as far as a server may not know it either
      */
-    secrets(secrets) {
+    secrets(secrets, options) {
         this.#note();
         for (const [hex, { name, bytes }] of this.#secrets) {
             if (name === 'code') {
-                secrets.addCode(hex);
+                secrets.addCode(hex, options);
             } else {
                 secrets.add(`the ${name} of an identity`, bytes);
             }

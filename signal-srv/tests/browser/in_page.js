@@ -127,6 +127,59 @@ export function handshakeTime() {
     return performance.getEntriesByName('roomcam:handshake')[0]?.duration ?? null;
 }
 
+/**
+ * Everything that the page keeps or shows, and everything that it says of where it came from, as text: bytes as hex, a key
+ * as what can be got out of it.
+ * @returns {Promise<string>}
+ */
+export async function keptAndShown() {
+    const spelled = async (/** @type {any} */ value) => {
+        /** @type {Promise<unknown>[]} */
+        const exports = [];
+        const text = JSON.stringify(value, (_, part) => {
+            if (part instanceof CryptoKey) {
+                exports.push(crypto.subtle.exportKey('raw', part).then((raw) => [...new Uint8Array(raw)], () => 'refused'));
+                return `a key: ${part.type}, ${part.extractable ? 'extractable' : 'not extractable'}`;
+            }
+            const bytes = part instanceof ArrayBuffer ? new Uint8Array(part) : part;
+            return bytes instanceof Uint8Array
+                ? [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+                : part;
+        });
+        return `${text} ${JSON.stringify(await Promise.all(exports))}`;
+    };
+    const read = (/** @type {string} */ name) => new Promise((resolve, reject) => {
+        const opening = indexedDB.open(name);
+        opening.onerror = () => reject(opening.error);
+        opening.onsuccess = async () => {
+            const database = opening.result;
+            const stores = [...database.objectStoreNames].map((store) => new Promise((done, failed) => {
+                const request = database.transaction(store).objectStore(store).getAll();
+                request.onsuccess = () => done({ name, store, records: request.result });
+                request.onerror = () => failed(request.error);
+            }));
+            resolve(await Promise.all(stores));
+            database.close();
+        };
+    });
+    const databases = await Promise.all((await indexedDB.databases()).map(({ name = '' }) => read(name)));
+    const fields = [...document.querySelectorAll('input, textarea')];
+    return [
+        `address: ${location.href}`,
+        `came from: ${document.referrer}`,
+        `history: ${await spelled(history.state)}`,
+        `cookie: ${document.cookie}`,
+        `window: ${window.name}`,
+        `localStorage: ${JSON.stringify({ ...localStorage })}`,
+        `sessionStorage: ${JSON.stringify({ ...sessionStorage })}`,
+        `caches: ${JSON.stringify(await caches.keys())}`,
+        `IndexedDB: ${await spelled(databases)}`,
+        `requests: ${performance.getEntriesByType('resource').map(({ name }) => name).join(' ')}`,
+        `fields: ${fields.map((field) => /** @type {HTMLInputElement} */ (field).value).join(' ')}`,
+        `document: ${document.documentElement.textContent}`,
+    ].join('\n');
+}
+
 /** How many peer connections the page has ever made. */
 export function connectionsMade() {
     return /** @type {any} */ (window).observedConnections.length;

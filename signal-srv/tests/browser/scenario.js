@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 
 import { BROWSER, launch } from './browsers.js';
-import { axeFindings, decoded, pattern, screenShown } from './in_page.js';
+import { axeFindings, connectionsMade, decoded, keptAndShown, pattern, screenShown } from './in_page.js';
 import { House } from './house.js';
 import { until } from './programs.js';
 
+/** @import {TestContext} from 'node:test' */
 /** @import {Browser, Page, PageOptions} from './browsers.js' */
 
 /** A scenario that takes longer than this hangs. */
@@ -35,15 +36,16 @@ function browser() {
 
 /**
  * @param {string} name
- * @param {(stage: Stage) => Promise<void>} play
+ * @param {(stage: Stage, context: TestContext) => Promise<void>} play may have tests of its own in the context, several
+ *     at once
  */
 export function scenario(name, play) {
-    test(`${name} (${BROWSER})`, { timeout: SCENARIO_MS }, async (context) => {
+    test(`${name} (${BROWSER})`, { timeout: SCENARIO_MS, concurrency: true }, async (context) => {
         const stage = new Stage();
         /** @type {string[]} */
         let leaks = [];
         try {
-            await play(stage);
+            await play(stage, context);
         } catch (error) {
             context.diagnostic(await stage.explain());
             throw error;
@@ -139,6 +141,90 @@ export class Viewer {
     /** How many frames its open connections have decoded. */
     async frames() {
         return (await this.page.run(decoded)).framesDecoded;
+    }
+
+    /**
+     * Clicks on something, once it is there.
+     * @param {string} selector
+     * @param {number} [which] of those that there are
+     */
+    async clicks(selector, which = 0) {
+        await until(`${selector} to click on`, () => {
+            return this.page.run(
+                ([wanted, number]) => {
+                    const found = document.querySelectorAll(String(wanted))[Number(number)];
+                    const there = found instanceof HTMLElement && found.checkVisibility();
+                    if (there) {
+                        found.click();
+                    }
+                    return there;
+                },
+                [selector, which],
+            );
+        });
+    }
+
+    /**
+     * Types a text in place of what is in a field, as far as the page can tell.
+     * @param {string} selector
+     * @param {string} text
+     */
+    types(selector, text) {
+        return this.page.run(
+            ([wanted = '', typed = '']) => {
+                const field = /** @type {HTMLInputElement} */ (document.querySelector(wanted));
+                field.focus();
+                field.value = typed;
+                field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+            },
+            [selector, text],
+        );
+    }
+
+    /**
+     * What is written somewhere; empty if nobody can see it.
+     * @param {string} selector
+     * @returns {Promise<string>}
+     */
+    text(selector) {
+        return this.page.run((wanted) => {
+            const found = document.querySelector(String(wanted));
+            return found?.checkVisibility() ? found.textContent ?? '' : '';
+        }, selector);
+    }
+
+    /**
+     * Has the camera that is on the screen remembered.
+     * @param {string} name
+     */
+    async remembers(name) {
+        await this.clicks('#keep');
+        await this.types('#keep-name', name);
+        await this.clicks('#keep-form button');
+        await until('the camera to be remembered', async () => (await this.text('#title')) === name);
+    }
+
+    /** Everything that the page keeps or shows. */
+    kept() {
+        return this.page.run(keptAndShown);
+    }
+
+    /**
+     * Opens another link where the page is: whatever it showed before is over.
+     * @param {string} link of the same page
+     */
+    follows(link) {
+        return this.page.run((hash) => (window.location.hash = hash), new URL(link).hash);
+    }
+
+    /** Leaves the room and joins it again, as a page does whose network has changed. */
+    rejoins() {
+        return this.page.run(() => window.dispatchEvent(new Event('online')));
+    }
+
+    /** How many peer connections its page has made so far. */
+    made() {
+        return this.page.run(connectionsMade);
     }
 
     /** What axe-core finds. */
