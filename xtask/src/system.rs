@@ -21,7 +21,9 @@ pub(crate) enum Purpose {
     Build,
     /// Checking the page: Node.
     Page,
-    /// Building and testing: browsers and Node besides.
+    /// Building and testing what is in Rust.
+    Rust,
+    /// Building and testing everything: browsers and Node besides.
     Test,
     /// An emulated machine, besides what building takes.
     Guest,
@@ -45,6 +47,12 @@ const BUILD: &[Package] = &[
 
 const PAGE: &[Package] =
     &[Package { apt: &["nodejs", "npm"], generic: "Node.js 18.19 or newer, with npm", present: has_node }];
+
+const READERS: &[Package] = &[Package {
+    apt: &["poppler-utils"],
+    generic: "poppler's pdftoppm (printed labels are read back with it)",
+    present: || program("pdftoppm").is_some(),
+}];
 
 /// The first whose test runner does what the tests ask of it.
 const NODE: (u32, u32) = (18, 19);
@@ -72,7 +80,8 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
         Purpose::Build => &[BUILD],
         Purpose::Page => &[PAGE],
-        Purpose::Test => &[BUILD, PAGE, BROWSERS],
+        Purpose::Rust => &[BUILD, READERS],
+        Purpose::Test => &[BUILD, READERS, PAGE, BROWSERS],
         Purpose::Guest => &[BUILD, GUEST],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();

@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         names.retain(|name| *name != Name::Vm);
     }
     let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Vm));
-    system::prepare(if only_rust { Purpose::Build } else { Purpose::Test })?;
+    system::prepare(if only_rust { Purpose::Rust } else { Purpose::Test })?;
     if names.contains(&Name::Vm) {
         system::prepare(Purpose::Guest)?;
     }

@@ -156,3 +156,49 @@ fn best_face(database: &Database, letter: char) -> Option<fontdb::ID> {
         .min_by_key(|face| face.weight.0.abs_diff(600))
         .map(|face| face.id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_embedded_fonts_have_takes_no_others() {
+        let name = "Zoë's Küche «1» – Ελλάδα, Київ, Łódź, Việt Nam & <5 €> ✓";
+        let (fonts, drawable) = Fonts::with(name, |_| panic!("the system's fonts are not needed"));
+        assert_eq!(drawable, Drawable { name: name.into(), left_out: String::new() });
+        assert!(fonts.width(name, Face::Strong).unwrap() > 20.0);
+    }
+
+    #[test]
+    fn letters_without_a_font_are_left_out_once_and_in_their_order() {
+        let (_, drawable) = Fonts::with("日 Garden 本日 🐕\u{fe0f} x", |_| {});
+        assert_eq!(drawable, Drawable { name: "Garden x".into(), left_out: "日本🐕".into() });
+    }
+
+    #[test]
+    fn a_further_font_draws_what_the_embedded_ones_lack() {
+        let (fonts, drawable) = Fonts::with("日日", |database| database.load_font_data(other_letters()));
+        assert_eq!(drawable, Drawable { name: "日日".into(), left_out: String::new() });
+        // Its letters are 0.6 wide.
+        assert!((fonts.width("日日", Face::Strong).unwrap() - 1.2).abs() < 0.01);
+        let svg =
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text font-family="Inter">日</text></svg>"#;
+        let tree = fonts.outline(svg).unwrap();
+        let Node::Text(text) = &tree.root().children()[0] else { panic!("it is a text") };
+        assert!(text.flattened().has_children(), "it is drawn");
+    }
+
+    /// The font of the hex digits, with U+65E1 to U+65E6 in the place of a to f.
+    fn other_letters() -> Vec<u8> {
+        // endCode, startCode and idDelta of the character map (OpenType, cmap format 4).
+        let map = |last: u16, first: u16, delta: u16| -> Vec<u8> {
+            let words = [0x39, last, 0xffff, 0, 0x30, first, 0xffff, 0xffd7, delta];
+            words.into_iter().flat_map(u16::to_be_bytes).collect()
+        };
+        let (before, after) = (map(0x66, 0x61, 0xffa0), map(0x65e6, 0x65e1, 0x9a20));
+        let mut font = EMBEDDED[2].to_vec();
+        let at = font.windows(before.len()).position(|part| part == before).unwrap();
+        font[at..at + after.len()].copy_from_slice(&after);
+        font
+    }
+}

