@@ -31,6 +31,8 @@ const CHROMIUM_ARGUMENTS = [
 const FIREFOX_PREFERENCES = {
     // Muted video may play without a tap, as it may for everybody.
     'media.autoplay.default': 0,
+    // Several people look at several pages, which are tabs of one window here.
+    'media.block-autoplay-until-in-foreground': false,
     // As above.
     'media.navigator.streams.fake': true,
     'media.navigator.permission.disabled': true,

@@ -14,9 +14,8 @@ scenario('after a new code the old link waits in vain, and the new one watches',
     await former.watches();
     await former.remembers('Garden');
 
+    // It runs on, and hears of it by itself.
     camera.rekey();
-    await camera.stop();
-    await camera.start();
     assert.notEqual(camera.code, oldCode);
     await until('the picture to end', async () => (await former.page.run(decoded)).connections === 0);
     await former.shows('camera-gone', 'waiting');
@@ -26,6 +25,10 @@ scenario('after a new code the old link waits in vain, and the new one watches',
     const late = await stage.viewer(oldLink);
     await late.shows('waiting');
     const viewer = await stage.viewer(camera.link);
+    await viewer.shows('live');
+    await viewer.watches();
+    await camera.stop();
+    await camera.start();
     await viewer.shows('live');
     await viewer.watches();
     await former.shows('waiting');

@@ -36,16 +36,15 @@ function browser() {
 
 /**
  * @param {string} name
- * @param {(stage: Stage, context: TestContext) => Promise<void>} play may have tests of its own in the context, several
- *     at once
+ * @param {(stage: Stage) => Promise<void>} play
  */
 export function scenario(name, play) {
     test(`${name} (${BROWSER})`, { timeout: SCENARIO_MS, concurrency: true }, async (context) => {
-        const stage = new Stage();
+        const stage = new Stage(context);
         /** @type {string[]} */
         let leaks = [];
         try {
-            await play(stage, context);
+            await play(stage);
         } catch (error) {
             context.diagnostic(await stage.explain());
             throw error;
@@ -61,8 +60,30 @@ export function scenario(name, play) {
 /** What a scenario plays with. */
 export class Stage {
     house = new House();
+    #context;
     /** @type {Viewer[]} */
     #viewers = [];
+
+    /** @param {TestContext} context */
+    constructor(context) {
+        this.#context = context;
+    }
+
+    /**
+     * A part of the scenario that passes or fails by itself; several can be played at once.
+     * @param {string} name
+     * @param {() => void | Promise<void>} play
+     */
+    part(name, play) {
+        return this.#context.test(`${name} (${BROWSER})`, async (context) => {
+            try {
+                await play();
+            } catch (error) {
+                context.diagnostic(await this.explain());
+                throw error;
+            }
+        });
+    }
 
     /**
      * A server and a camera that is in its room.

@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 
-import { BROWSER } from './browsers.js';
 import { GREETING_BYTES, REPLY_BYTES, STEP_BYTES, TAG_BYTES } from './evil_server.js';
 import { decoded } from './in_page.js';
 import { memoryOf } from './process.js';
@@ -114,13 +113,13 @@ function roomOf(camera) {
     return new Secrets().add('the room', derived(Buffer.from(camera.code, 'hex'), 'room'));
 }
 
-scenario('the server learns whose room it is, and nothing else', async (stage, context) => {
+scenario('the server learns whose room it is, and nothing else', async (stage) => {
     const { server, evil, camera, viewers } = await anEvening(stage);
-    await context.test(`no byte holds a description, a candidate, an address or the code (${BROWSER})`, () => {
+    await stage.part('no byte holds a description, a candidate, an address or the code', () => {
         nothingPrivate(evil, camera);
     });
-    await context.test(`every signal is sealed, in the lengths of the padding (${BROWSER})`, () => everythingSealed(evil));
-    await context.test(`its memory holds no code and no description (${BROWSER})`, () => {
+    await stage.part('every signal is sealed, in the lengths of the padding', () => everythingSealed(evil));
+    await stage.part('its memory holds no code and no description', () => {
         return nothingInMemory(server.program.id, camera, viewers);
     });
 });

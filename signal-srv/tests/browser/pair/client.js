@@ -17,6 +17,8 @@ export class PairClient {
     /** @type {RTCPeerConnection | null} */
     #connection = null;
     #last = Promise.resolve();
+    /** Whether an offer was due while another one waited for its answer. */
+    #owed = false;
 
     /**
      * @param {{url: string, room: string, eager: boolean, cameFirst: boolean, ownTrack: boolean,
@@ -114,6 +116,8 @@ export class PairClient {
             if (connection.signalingState === 'stable') {
                 await connection.setLocalDescription(await connection.createOffer());
                 this.#describe(connection, 'sent');
+            } else {
+                this.#owed = true;
             }
         });
     }
@@ -139,6 +143,10 @@ export class PairClient {
                 this.events.push(`received answer in ${connection.signalingState}`);
                 if (connection.signalingState === 'have-local-offer') {
                     await connection.setRemoteDescription(signal);
+                }
+                if (this.#owed) {
+                    this.#owed = false;
+                    this.#offer();
                 }
             } else if (connection.remoteDescription) {
                 await connection.addIceCandidate(signal);
