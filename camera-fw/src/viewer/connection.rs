@@ -28,9 +28,11 @@ use webrtc::peer_connection::{
     RTCIceServer, RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
 };
 use webrtc::rtp_transceiver::RtpSender;
+use webrtc::runtime::default_runtime;
 
 use super::rate::{self, KeyframeRequests};
 use super::sdp::{explicit, extension_id, receiving, without_related_address};
+use super::socket::Guarded;
 use crate::encoder::EncodedFrame;
 use crate::fanout::EncoderCommands;
 
@@ -245,7 +247,10 @@ async fn build(
             credential: server.credential.clone().unwrap_or_default(),
         });
         let configuration = RTCConfigurationBuilder::new().with_ice_servers(servers.collect()).build();
+        let runtime =
+            default_runtime().ok_or_else(|| failed("begin")(webrtc::error::Error::Other("no runtime".into())))?;
         let built = PeerConnectionBuilder::new()
+            .with_runtime(Arc::new(Guarded(runtime)))
             .with_configuration(configuration)
             .with_media_engine(media_engine)
             .with_interceptor_registry(registry)

@@ -11,6 +11,7 @@ mod connection;
 mod rate;
 mod sdp;
 mod session;
+mod socket;
 pub(crate) mod wire;
 
 use std::collections::HashMap;
