@@ -7,7 +7,7 @@ mod common;
 use std::net::SocketAddr;
 
 use common::viewer::Viewer;
-use common::{Camera, output, server, stop, websocket_url};
+use common::{Camera, code, server, stop, websocket_url};
 use signal_srv::{Config, Server, Tls};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,9 +75,8 @@ async fn a_restarted_server_gets_its_camera_back_and_the_stream_goes_on() {
     let (url, listen) = (websocket_url(&first), first.address());
     let mut camera = Camera::start(&["--server", &url], state.path());
     camera.wait_for(&["joined"]);
-    let hex = String::from_utf8(output(&["code", "--hex"], state.path()).stdout).unwrap();
-    let room = hex.trim().parse().unwrap();
-    let mut viewer = Viewer::watch(&url, room).await;
+    let code = code(state.path());
+    let mut viewer = Viewer::watch(&url, &code).await;
     viewer.pictures(10).await;
 
     stop(first).await;
@@ -88,7 +87,7 @@ async fn a_restarted_server_gets_its_camera_back_and_the_stream_goes_on() {
     let second = Server::spawn(Config { listen, ..Config::default() }).await.unwrap();
     camera.wait_for(&["joined"]);
     viewer.pictures(10).await;
-    Viewer::watch(&url, room).await.pictures(10).await;
+    Viewer::watch(&url, &code).await.pictures(10).await;
     drop(camera);
     stop(second).await;
 }

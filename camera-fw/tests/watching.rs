@@ -4,14 +4,10 @@
 
 mod common;
 
-use common::viewer::{Viewer, join};
-use common::{Camera, output, server, stop, websocket_url};
-use signal_proto::{ByeReason, RoomId, Signal};
-
-fn room(state_dir: &std::path::Path) -> RoomId {
-    let output = output(&["code", "--hex"], state_dir);
-    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
-}
+use common::room::Session;
+use common::viewer::Viewer;
+use common::{Camera, code, server, stop, websocket_url};
+use signal_proto::{ByeReason, Signal};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_viewers_share_one_encode_and_one_that_leaves_disturbs_nobody() {
@@ -19,11 +15,11 @@ async fn eight_viewers_share_one_encode_and_one_that_leaves_disturbs_nobody() {
     let url = websocket_url(&server);
     let mut camera = Camera::start(&["--server", &url, "--log", "debug"], state.path());
     camera.wait_for(&["joined"]);
-    let room = room(state.path());
+    let code = code(state.path());
 
     let mut viewers = Vec::new();
     for _ in 0..8 {
-        viewers.push(Viewer::watch(&url, room).await);
+        viewers.push(Viewer::watch(&url, &code).await);
     }
     for viewer in &mut viewers {
         let pictures = viewer.pictures(10).await;
@@ -31,7 +27,7 @@ async fn eight_viewers_share_one_encode_and_one_that_leaves_disturbs_nobody() {
         assert!(pictures.windows(2).all(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp) < 90_000));
         assert!(pictures.iter().all(|picture| picture.bytes > 10));
         // This receiver has not negotiated the extension and gets its picture all the same.
-        assert!(viewer.offer.contains("playout-delay") && !viewer.answer.contains("playout-delay"));
+        assert!(viewer.peering.offer.contains("playout-delay") && !viewer.peering.answer.contains("playout-delay"));
     }
 
     viewers.pop().unwrap().leave().await;
@@ -59,7 +55,7 @@ async fn a_call_for_a_key_frame_is_answered_with_one() {
     let url = websocket_url(&server);
     let mut camera = Camera::start(&["--server", &url, "--log", "debug"], state.path());
     camera.wait_for(&["joined"]);
-    let mut viewer = Viewer::watch(&url, room(state.path())).await;
+    let mut viewer = Viewer::watch(&url, &code(state.path())).await;
     assert!(viewer.picture().await.key);
     // Nobody asks, so none comes.
     assert!(viewer.pictures(45).await.iter().all(|picture| !picture.key));
@@ -78,14 +74,14 @@ async fn a_viewer_too_many_is_told_that_the_camera_is_busy() {
     std::fs::write(&config, "max_viewers = 1\nwidth = 320\nheight = 240\n").unwrap();
     let mut camera = Camera::start(&["--server", &url, "--config", config.to_str().unwrap()], state.path());
     camera.wait_for(&["joined"]);
-    let room = room(state.path());
-    let mut first = Viewer::watch(&url, room).await;
-    let (_, _, signal) = join(&url, room).await;
-    assert_eq!(signal, Signal::Bye(ByeReason::Busy));
+    let code = code(state.path());
+    let mut first = Viewer::watch(&url, &code).await;
+    let mut second = Session::start(&url, &code).await;
+    assert_eq!(second.receive().await, Some(Signal::Bye(ByeReason::Busy)));
     first.pictures(10).await;
     first.leave().await;
     camera.wait_for(&["viewer gone"]);
-    Viewer::watch(&url, room).await.pictures(5).await;
+    Viewer::watch(&url, &code).await.pictures(5).await;
     drop(camera);
     stop(server).await;
 }
@@ -96,15 +92,16 @@ async fn a_stop_says_goodbye_to_the_viewers() {
     let url = websocket_url(&server);
     let mut camera = Camera::start(&["--server", &url], state.path());
     camera.wait_for(&["joined"]);
-    let (mut socket, _, offer) = join(&url, room(state.path())).await;
-    assert!(matches!(offer, Signal::Offer(_)));
+    let mut session = Session::start(&url, &code(state.path())).await;
+    assert!(matches!(session.receive().await, Some(Signal::Offer(_))));
     let (status, took, _) = tokio::task::spawn_blocking(move || camera.stop()).await.unwrap();
     assert!(status.success() && took.as_secs() < 6, "{status} {took:?}");
     loop {
-        let (_, signal) = common::viewer::signal(&mut socket).await;
+        let signal = session.receive().await.expect("it says goodbye before it leaves");
         if signal == Signal::Bye(ByeReason::Stopping) {
             break;
         }
     }
+    assert_eq!(session.receive().await, None, "then it leaves");
     stop(server).await;
 }

@@ -4,8 +4,14 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod evil_server;
+pub mod relay;
+pub mod room;
+pub mod scene;
 pub mod viewer;
 
+use std::collections::HashSet;
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -14,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_proto::seal::Code;
 use signal_srv::{Config, Server};
 
 /// Long enough for a machine that is busy with other things.
@@ -45,6 +52,12 @@ pub fn program() -> Command {
 /// Runs the program to its end.
 pub fn output(arguments: &[&str], state_dir: &Path) -> Output {
     program().args(arguments).arg("--state-dir").arg(state_dir).output().unwrap()
+}
+
+/// The code of the camera that has this state directory.
+pub fn code(state_dir: &Path) -> Code {
+    let output = output(&["code", "--hex"], state_dir);
+    String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
 /// The camera as a running process; killed when dropped.
@@ -82,6 +95,36 @@ impl Camera {
                 }
             }
         }
+    }
+
+    /// What it has logged until now.
+    pub fn log(&mut self) -> &[String] {
+        self.seen.extend(self.lines.try_iter());
+        &self.seen
+    }
+
+    /// How many UDP sockets it has: none, unless it has a peer connection.
+    pub fn udp_sockets(&self) -> usize {
+        let proc = Path::new("/proc").join(self.child.id().to_string());
+        // Column 10 of both tables is the inode (proc_net_udp(5)).
+        let tables = ["net/udp", "net/udp6"].map(|table| fs::read_to_string(proc.join(table)).unwrap_or_default());
+        let inodes = tables.iter().flat_map(|table| table.lines().skip(1));
+        let udp: HashSet<String> =
+            inodes.filter_map(|line| Some(format!("socket:[{}]", line.split_whitespace().nth(9)?))).collect();
+        let open = fs::read_dir(proc.join("fd")).unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        open.filter(|target| udp.contains(&*target.to_string_lossy())).count()
+    }
+
+    /// Open file descriptors.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Resident memory in KiB.
+    pub fn memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -1,32 +1,28 @@
-//! A viewer that is no browser: role mode over a WebSocket, and the crate `webrtc` as it comes, which knows nothing of
-//! the playout-delay extension.
+//! A viewer that is no browser: sealed signaling, and the crate `webrtc` as it comes, which knows nothing of the
+//! playout-delay extension. It can be told to misbehave.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use rtc::interceptor::Registry;
 use rtc::peer_connection::configuration::interceptor_registry::register_default_interceptors;
 use rtc::peer_connection::configuration::media_engine::MediaEngine;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
-use signal_proto::{
-    Candidate, ClientMessage, Join, PeerId, Role, RoomEvent, RoomId, ServerMessage, Signal, decode_server,
-    encode_client,
-};
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use signal_proto::seal::Code;
+use signal_proto::{ByeReason, Candidate, Signal};
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder, RTCIceCandidateInit,
-    RTCPeerConnectionIceEvent, RTCSessionDescription, SettingEngineBuilder,
+    RTCPeerConnectionIceEvent, RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
 };
 
 use super::PATIENCE;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+use super::relay::Relay;
+use super::room::Session;
 
 /// One picture, put together from its packets.
 #[derive(Debug, Clone, Copy)]
@@ -36,19 +32,42 @@ pub struct Picture {
     pub bytes: usize,
 }
 
-pub struct Viewer {
-    pictures: mpsc::Receiver<Picture>,
-    track: Arc<dyn TrackRemote>,
-    peer: Arc<dyn PeerConnection>,
+/// How a viewer answers.
+#[derive(Clone, Copy)]
+pub struct Manners {
+    /// Who it is in the DTLS handshake.
+    pub role: RTCDtlsRole,
+    /// What becomes of its answer before it is sealed.
+    pub answer: fn(&str) -> String,
+    /// Whether its packets take the way through a relay that counts them.
+    pub relayed: bool,
+}
+
+impl Default for Manners {
+    fn default() -> Self {
+        Self { role: RTCDtlsRole::Client, answer: str::to_owned, relayed: false }
+    }
+}
+
+/// A viewer that has answered the camera's offer; pictures may come, or not.
+pub struct Peering {
     pub offer: String,
     pub answer: String,
-    pump: tokio::task::JoinHandle<()>,
-    socket: tokio::task::JoinHandle<()>,
+    pub relay: Option<Relay>,
+    peer: Arc<dyn PeerConnection>,
+    tracks: mpsc::UnboundedReceiver<Arc<dyn TrackRemote>>,
+    state: watch::Receiver<RTCPeerConnectionState>,
+    /// Where the camera says that it can be reached.
+    pub addresses: mpsc::UnboundedReceiver<SocketAddr>,
+    /// What the camera said at the end.
+    bye: watch::Receiver<Option<ByeReason>>,
+    signaling: tokio::task::JoinHandle<()>,
 }
 
 struct Events {
     candidates: mpsc::UnboundedSender<RTCIceCandidateInit>,
     tracks: mpsc::UnboundedSender<Arc<dyn TrackRemote>>,
+    state: watch::Sender<RTCPeerConnectionState>,
 }
 
 #[async_trait::async_trait]
@@ -57,52 +76,39 @@ impl PeerConnectionEventHandler for Events {
         let _ = self.candidates.send(event.candidate.to_json().unwrap());
     }
 
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        self.state.send_replace(state);
+    }
+
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
         let _ = self.tracks.send(track);
     }
 }
 
-/// Joins the room as a viewer and waits for the camera's first signal.
-pub async fn join(url: &str, room: RoomId) -> (Socket, PeerId, Signal) {
-    let (mut socket, _) = connect_async(format!("{url}/ws")).await.unwrap();
-    send(&mut socket, &ClientMessage::JoinOrCreate(Join::Role { room, role: Role::Viewer })).await;
-    let (camera, signal) = signal(&mut socket).await;
-    (socket, camera, signal)
-}
-
-async fn send(socket: &mut Socket, message: &ClientMessage<'_>) {
-    socket.send(Message::Binary(encode_client(message))).await.unwrap();
-}
-
-/// The next signal of the camera.
-pub async fn signal(socket: &mut Socket) -> (PeerId, Signal) {
-    loop {
-        let message = timeout(PATIENCE, socket.next()).await.expect("no signal came").unwrap().unwrap();
-        let Message::Binary(bytes) = message else { continue };
-        if let ServerMessage::Room(RoomEvent::Signal { peer, signal }) = decode_server(&bytes).unwrap() {
-            return (peer, Signal::decode(signal).unwrap());
-        }
-    }
-}
-
-impl Viewer {
-    /// Joins, answers the camera's offer, and waits for its track.
-    pub async fn watch(url: &str, room: RoomId) -> Self {
-        let (mut socket, camera, first) = join(url, room).await;
+impl Peering {
+    /// Takes the camera's offer and answers it.
+    pub async fn open(mut session: Session, manners: Manners) -> Self {
+        let first = session.receive().await.expect("the camera left");
         let Signal::Offer(offer) = first else { panic!("the camera did not offer: {first:?}") };
+        let offer = offer.0;
 
-        let (candidate_sender, mut candidates) = mpsc::unbounded_channel();
-        let (track_sender, mut tracks) = mpsc::unbounded_channel();
+        let (candidate_sender, candidates) = mpsc::unbounded_channel();
+        let (track_sender, tracks) = mpsc::unbounded_channel();
+        let (state_sender, state) = watch::channel(RTCPeerConnectionState::New);
+        let events = Events { candidates: candidate_sender, tracks: track_sender, state: state_sender };
         let mut engine = MediaEngine::default();
         engine.register_default_codecs().unwrap();
         let registry = register_default_interceptors(Registry::new(), &mut engine).unwrap();
-        let settings = SettingEngineBuilder::new().with_prflx_acceptance_min_wait(Some(Duration::ZERO)).build();
+        let settings = SettingEngineBuilder::new()
+            .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
+            .with_answering_dtls_role(manners.role)
+            .build();
         let peer = PeerConnectionBuilder::new()
             .with_configuration(RTCConfigurationBuilder::new().build())
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_handler(Arc::new(Events { candidates: candidate_sender, tracks: track_sender }))
+            .with_handler(Arc::new(events))
             .with_udp_addrs(vec!["0.0.0.0:0".to_owned()])
             .build()
             .await
@@ -110,44 +116,28 @@ impl Viewer {
         let peer: Arc<dyn PeerConnection> = Arc::new(peer);
         peer.set_remote_description(RTCSessionDescription::offer(offer.clone()).unwrap()).await.unwrap();
         let description = peer.create_answer(None).await.unwrap();
-        let answer = description.sdp.clone();
+        let answer = (manners.answer)(&description.sdp);
         peer.set_local_description(description).await.unwrap();
-        let to = Some(camera);
-        let raw = Signal::Answer(answer.clone()).encode();
-        send(&mut socket, &ClientMessage::Signal { to, signal: &raw }).await;
+        session.send(&Signal::Answer(answer.clone().into())).await;
 
-        let remote = peer.clone();
-        let socket = tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    Some(candidate) = candidates.recv() => {
-                        let candidate = Candidate {
-                            candidate: candidate.candidate,
-                            sdp_m_line_index: candidate.sdp_mline_index.unwrap_or(0),
-                            sdp_mid: candidate.sdp_mid,
-                        };
-                        let raw = Signal::Candidate(candidate).encode();
-                        send(&mut socket, &ClientMessage::Signal { to, signal: &raw }).await;
-                    }
-                    message = socket.next() => {
-                        let Some(Ok(message)) = message else { return };
-                        let Message::Binary(bytes) = message else { continue };
-                        let Ok(ServerMessage::Room(RoomEvent::Signal { signal, .. })) = decode_server(&bytes) else { continue };
-                        if let Ok(Signal::Candidate(candidate)) = Signal::decode(signal) {
-                            let init = RTCIceCandidateInit {
-                                candidate: candidate.candidate,
-                                sdp_mid: candidate.sdp_mid,
-                                sdp_mline_index: Some(candidate.sdp_m_line_index),
-                                ..Default::default()
-                            };
-                            let _ = remote.add_ice_candidate(init).await;
-                        }
-                    }
-                }
-            }
-        });
+        let relay = if manners.relayed { Some(Relay::new().await) } else { None };
+        let (address_sender, addresses) = mpsc::unbounded_channel();
+        let (bye_sender, bye) = watch::channel(None);
+        let exchange = Exchange {
+            session,
+            peer: peer.clone(),
+            candidates,
+            relay: relay.clone(),
+            addresses: address_sender,
+            bye: bye_sender,
+        };
+        let signaling = tokio::spawn(exchange.run());
+        Self { offer, answer, relay, peer, tracks, state, addresses, bye, signaling }
+    }
 
-        let track = timeout(PATIENCE, tracks.recv()).await.expect("no track came").unwrap();
+    /// Waits for the camera's track.
+    pub async fn watch(mut self) -> Viewer {
+        let track = timeout(PATIENCE, self.tracks.recv()).await.expect("no track came").unwrap();
         let (picture_sender, pictures) = mpsc::channel(1024);
         let source = track.clone();
         let pump = tokio::spawn(async move {
@@ -168,7 +158,108 @@ impl Viewer {
                 }
             }
         });
-        Self { pictures, track, peer, offer, answer, pump, socket }
+        Viewer { pictures, track, pump, peering: self }
+    }
+
+    /// Waits until the camera says goodbye, and how.
+    pub async fn bye(&mut self) -> ByeReason {
+        let said = timeout(PATIENCE, self.bye.wait_for(Option::is_some)).await.expect("no goodbye came");
+        said.expect("the signaling ended without a goodbye").unwrap()
+    }
+
+    /// Waits until the connection is up, as far as this end can tell.
+    pub async fn connected(&mut self) {
+        let up = self.state.wait_for(|state| *state == RTCPeerConnectionState::Connected);
+        timeout(PATIENCE, up).await.expect("no connection came up").unwrap();
+    }
+
+    /// Whether a track came.
+    pub fn has_track(&self) -> bool {
+        !self.tracks.is_empty()
+    }
+
+    pub async fn close(self) {
+        self.signaling.abort();
+        self.peer.close().await.unwrap();
+    }
+}
+
+/// The exchange of candidates after the answer.
+struct Exchange {
+    session: Session,
+    peer: Arc<dyn PeerConnection>,
+    candidates: mpsc::UnboundedReceiver<RTCIceCandidateInit>,
+    relay: Option<Relay>,
+    addresses: mpsc::UnboundedSender<SocketAddr>,
+    bye: watch::Sender<Option<ByeReason>>,
+}
+
+impl Exchange {
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                Some(candidate) = self.candidates.recv() => self.found(candidate).await,
+                signal = self.session.next() => match signal {
+                    Some(Signal::Candidate(candidate)) => self.heard(candidate).await,
+                    Some(Signal::Bye(reason)) => { self.bye.send_replace(Some(reason)); }
+                    Some(_) => {}
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn found(&mut self, candidate: RTCIceCandidateInit) {
+        let mut line = candidate.candidate;
+        if let Some(relay) = &self.relay {
+            let Some(own) = address(&line).filter(SocketAddr::is_ipv4) else { return };
+            relay.forward_to(own);
+            let (own, relayed) = (own.port().to_string(), relay.port().to_string());
+            let words: Vec<&str> = line.split(' ').map(|word| if word == own { &relayed } else { word }).collect();
+            line = words.join(" ");
+        }
+        let sdp_m_line_index = candidate.sdp_mline_index.unwrap_or(0);
+        let candidate = Candidate { candidate: line, sdp_m_line_index, sdp_mid: candidate.sdp_mid };
+        self.session.send(&Signal::Candidate(candidate)).await;
+    }
+
+    async fn heard(&self, candidate: Candidate) {
+        if let Some(address) = address(&candidate.candidate) {
+            let _ = self.addresses.send(address);
+        }
+        // With a relay, all that this end knows of the camera is the relay.
+        if self.relay.is_none() {
+            let init = RTCIceCandidateInit {
+                candidate: candidate.candidate,
+                sdp_mid: candidate.sdp_mid,
+                sdp_mline_index: Some(candidate.sdp_m_line_index),
+                ..Default::default()
+            };
+            let _ = self.peer.add_ice_candidate(init).await;
+        }
+    }
+}
+
+/// The address in a candidate line (RFC 8839 §5.1): fields 5 and 6.
+fn address(line: &str) -> Option<SocketAddr> {
+    let mut fields = line.split(' ').skip(4);
+    let (ip, port) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(SocketAddr::new(ip, port))
+}
+
+/// A viewer with a track.
+pub struct Viewer {
+    pictures: mpsc::Receiver<Picture>,
+    track: Arc<dyn TrackRemote>,
+    pump: tokio::task::JoinHandle<()>,
+    pub peering: Peering,
+}
+
+impl Viewer {
+    /// Joins, proves the code, answers the camera's offer, and waits for its track.
+    pub async fn watch(url: &str, code: &Code) -> Self {
+        let session = Session::start(url, code).await;
+        Peering::open(session, Manners::default()).await.watch().await
     }
 
     pub async fn picture(&mut self) -> Picture {
@@ -201,8 +292,7 @@ impl Viewer {
     }
 
     pub async fn leave(self) {
-        self.socket.abort();
-        self.peer.close().await.unwrap();
+        self.peering.close().await;
         self.pump.abort();
     }
 }

@@ -57,7 +57,7 @@ impl Change {
         let original = bytes(sealed);
         let changed = match self {
             Self::Flip { at, bit } => {
-                let mut changed = original.clone();
+                let mut changed = original;
                 changed[at] ^= 1 << bit;
                 changed
             }
