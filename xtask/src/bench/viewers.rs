@@ -19,6 +19,17 @@ pub(crate) struct Viewers {
     answers: Lines<BufReader<ChildStdout>>,
 }
 
+/// What was seen while the page was loaded again and again.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Joined {
+    /// Milliseconds from the WebSocket being open to the first frame, of each load.
+    #[serde(rename = "joined")]
+    pub(crate) first_frames: Vec<f64>,
+    /// Milliseconds from greeting the camera to its proof, the median of all loads.
+    #[serde(rename = "handshake_ms")]
+    pub(crate) handshake: f64,
+}
+
 /// What was seen while viewers watched.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Watched {
@@ -45,10 +56,11 @@ impl Viewers {
         Ok(Self { child, orders, answers: BufReader::new(answers).lines() })
     }
 
-    /// Loads the page so many times; milliseconds from the WebSocket being open to the first frame.
-    pub(crate) fn join(&mut self, times: usize) -> Result<Vec<f64>> {
+    /// Loads the page so many times.
+    pub(crate) fn join(&mut self, times: usize) -> Result<Joined> {
         self.order(&json!({ "do": "join", "times": times }))?;
-        self.answer("joined")
+        let (line, answer) = self.line()?;
+        serde_json::from_value(answer).with_context(|| format!("expected `joined` and `handshake_ms`, not {line}"))
     }
 
     /// Lets so many viewers watch; `begun` and `ended` are called at the edges of the measured time.
@@ -73,11 +85,16 @@ impl Viewers {
 
     /// The value of the next answer, which must have this name.
     fn answer<T: for<'a> Deserialize<'a>>(&mut self, name: &str) -> Result<T> {
-        let Some(line) = self.answers.next() else { bail!("the script that drives the browser has ended") };
-        let line = line.context("cannot read what the script says")?;
-        let mut answer: Value = serde_json::from_str(&line).with_context(|| format!("no answer: {line}"))?;
+        let (line, mut answer) = self.line()?;
         let value = answer.get_mut(name).with_context(|| format!("expected `{name}`, not {line}"))?.take();
         serde_json::from_value(value).with_context(|| format!("cannot read `{name}` of {line}"))
+    }
+
+    fn line(&mut self) -> Result<(String, Value)> {
+        let Some(line) = self.answers.next() else { bail!("the script that drives the browser has ended") };
+        let line = line.context("cannot read what the script says")?;
+        let answer = serde_json::from_str(&line).with_context(|| format!("no answer: {line}"))?;
+        Ok((line, answer))
     }
 
     /// Closes the browser.
