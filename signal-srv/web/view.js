@@ -3,6 +3,7 @@
  * stage with the picture; what leads to a camera is in start-view.js.
  */
 
+import { freeName } from './cameras.js';
 import { Disclosure, element, icon, label, write } from './dom.js';
 import { StartView } from './start-view.js';
 import { entryOf, screenOf } from './state.js';
@@ -129,7 +130,6 @@ export class View {
         this.#stage.hidden = !onStage;
         element('badge', HTMLElement).hidden = screen !== 'live';
         this.#lock.hidden = !onStage;
-        this.#keep.hidden = !onStage;
         element('stop', HTMLButtonElement).hidden = !onStage;
         element('play', HTMLButtonElement).hidden = !(screen === 'live' && state.blocked);
         this.#panel.hidden = screen === 'live';
@@ -228,6 +228,7 @@ export class View {
         element('keep-form', HTMLFormElement).hidden = remembered || state.forgetful;
         element('kept', HTMLElement).hidden = !remembered;
         element('keep-forgetful', HTMLElement).hidden = remembered || !state.forgetful;
+        this.#keepName.placeholder = freeName(state.list, this.#words['camera.name']);
         if (entry) {
             write(element('kept-as', HTMLElement), fill(this.#words['keep.kept-as'], { name: entry.name }));
         }
@@ -280,8 +281,9 @@ export class View {
                 return this.#words[navigator.onLine ? 'unreachable.sentence' : 'unreachable.offline'];
             case 'insecure': {
                 const { host, port, pathname } = location;
-                const local = `http://localhost${port ? `:${port}` : ''}${pathname}`;
-                return fill(this.#words['insecure.sentence'], { secure: `https://${host}${pathname}`, local });
+                const path = pathname === '/' ? '' : pathname;
+                const local = `http://localhost${port ? `:${port}` : ''}${path}`;
+                return fill(this.#words['insecure.sentence'], { secure: `https://${host}${path}`, local });
             }
             default:
                 return this.#words[`${screen}.sentence`];

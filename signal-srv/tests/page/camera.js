@@ -23,6 +23,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
  * @property {boolean} [tap] whether the browser wants a tap before it plays
  * @property {boolean} [ancient] whether the browser lacks WebRTC
  * @property {boolean} [old] whether the browser lacks X25519
+ * @property {boolean} [insecure] whether the page came by plain HTTP from another machine
  * @property {boolean} [forgetful] whether the browser lacks IndexedDB
  * @property {boolean} [keyless] whether the browser stores no keys in it
  * @property {'code' | 'foreign' | 'nothing' | 'denied' | 'no-camera'} [scan] what a scan comes upon; without it, none
@@ -61,6 +62,9 @@ export function installCamera({ scene, identity }) {
         Object.defineProperty(crypto.subtle, 'generateKey', {
             value: () => Promise.reject(new DOMException('', 'NotSupportedError')),
         });
+    }
+    if (scene.insecure) {
+        Object.defineProperty(world, 'isSecureContext', { value: false });
     }
     if (scene.forgetful) {
         Object.defineProperty(world, 'indexedDB', { value: undefined });
@@ -322,9 +326,24 @@ export function installCamera({ scene, identity }) {
                 this.close();
                 return;
             }
-            (scene.claimants ?? []).forEach((kind, i) => this.claimants.set(peerOf(i), new Sealed(this, peerOf(i), kind)));
+            (scene.claimants ?? []).forEach((kind) => this.add(kind));
             const peers = [...this.claimants.keys()].map((peer) => ({ peer, role: 'camera' }));
             this.say({ type: 'JOINED', data: { peers, ice_servers: [] } });
+        }
+
+        /** @param {Claimant} kind */
+        add(kind) {
+            const peer = peerOf(this.claimants.size);
+            this.claimants.set(peer, new Sealed(this, peer, kind));
+            return peer;
+        }
+
+        /**
+         * Somebody joins the room.
+         * @param {Claimant} kind
+         */
+        comes(kind) {
+            this.say({ type: 'ROOM', data: { type: 'JOIN', data: { peer: this.add(kind), role: 'camera' } } });
         }
 
         close() {
