@@ -8,8 +8,10 @@ import assert from 'node:assert/strict';
 import { BROWSER } from './browsers.js';
 import { delivered } from './evil_server.js';
 import { decoded, pattern } from './in_page.js';
+import { udpSocketsOf } from './process.js';
 import { until } from './programs.js';
 import { scenario } from './scenario.js';
+import { derived } from './secrets.js';
 import { TRICKS } from './tricks.js';
 
 /** @import {Stage, Viewer} from './scenario.js' */
@@ -127,6 +129,32 @@ async function keepApart(stage) {
     await viewer.watches();
 }
 
+/**
+ * The page is put into the room of another camera, and is told that it is in its own.
+ * @param {Stage} stage
+ */
+async function leadAstray(stage) {
+    const { evil, link, viewers } = await booth(stage, 1);
+    const other = await stage.house.camera(evil, { config: SMALL }).start();
+    const room = derived(Buffer.from(other.code, 'hex'), 'room').toString('hex');
+    const idle = udpSocketsOf(other.program.id);
+    const [viewer] = viewers;
+    assert.ok(viewer);
+    evil.rule = ({ way, message }) => {
+        const moves = way === 'up' && message?.type === 'JOIN_OR_CREATE';
+        return moves ? [{ ...message, data: { ...message.data, room } }] : undefined;
+    };
+    await viewer.follows(link);
+    await viewer.shows('waiting');
+    const [astray] = evil.here('viewer');
+    assert.equal(astray?.sealed('up', 'greeting').length, 1, 'the page has met the other camera');
+    assert.deepEqual(astray?.sealed('down'), [], 'the other camera has answered');
+    assert.deepEqual([await viewer.made(), udpSocketsOf(other.program.id)], [0, idle]);
+    evil.rule = null;
+    await viewer.follows(link);
+    await viewer.shows('live');
+}
+
 scenario('no picture and no connection of a server that meddles', async (stage) => {
     const [alone, forTwo] = [tricksFor(1), tricksFor(2)];
     const perform = async (/** @type {number} */ pages, /** @type {Trick[]} */ tricks) => {
@@ -140,6 +168,7 @@ scenario('no picture and no connection of a server that meddles', async (stage) 
     await Promise.all([
         stage.part('a page that was kept from the camera comes back to it by itself', () => keepApart(stage)),
         stage.part('a picture that was given up comes back by itself', () => interrupt(stage)),
+        stage.part('a page that is put into the room of another camera gets nothing of it', () => leadAstray(stage)),
         perform(2, forTwo),
         ...Array.from({ length: STAGES - 1 }, () => perform(1, alone)),
     ]);
