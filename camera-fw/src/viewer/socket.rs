@@ -161,9 +161,11 @@ mod tests {
 
     use super::*;
 
-    /// What has arrived, to be received in one go.
+    /// What arrives in one go: from whom, and what.
+    type Batch = Vec<(SocketAddr, Vec<u8>)>;
+
     #[derive(Debug, Default)]
-    struct Scripted(Mutex<Vec<Vec<(SocketAddr, Vec<u8>)>>>);
+    struct Scripted(Mutex<Vec<Batch>>);
 
     impl AsyncUdpSocket for Scripted {
         fn local_addr(&self) -> io::Result<SocketAddr> {
