@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use resvg::usvg::fontdb::{self, Database, Source};
-use resvg::usvg::{FontResolver, Node, Options, Tree};
+use resvg::usvg::{Font, FontFamily, FontResolver, Node, Options, Tree};
 use skrifa::raw::TableProvider as _;
 use skrifa::{FontRef, MetadataProvider as _, Tag};
 
@@ -25,7 +25,9 @@ const PAINTED: [&[u8; 4]; 5] = [b"COLR", b"SVG ", b"CBDT", b"EBDT", b"sbix"];
 /// How a text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Face {
-    /// Names and what matters.
+    /// The camera's name.
+    Name,
+    /// What matters.
     Strong,
     /// What explains.
     Plain,
@@ -37,6 +39,7 @@ impl Face {
     /// The attributes of an SVG `<text>`.
     pub(super) const fn attributes(self) -> &'static str {
         match self {
+            Self::Name => r#"font-family="Name""#,
             Self::Strong => r#"font-family="Inter" font-weight="600""#,
             Self::Plain => r#"font-family="Inter" font-weight="500""#,
             Self::Digits => r#"font-family="JetBrains Mono" font-weight="500""#,
@@ -91,19 +94,30 @@ impl Fonts {
             }
         }
         let mut found = HashMap::new();
+        let mut name_face = embedded[0];
         if !lacking.is_empty() {
             load_more(&mut database);
             for letter in &lacking {
-                if let Some(face) = best_face(&database, *letter) {
+                if let Some(face) = best_face(&database, &[*letter]) {
                     found.insert(*letter, face);
                 }
             }
             lacking.retain(|letter| !found.contains_key(letter));
         }
         let kept = name.replace(|letter| lacking.contains(&letter), "");
+        if !found.is_empty() {
+            // Letters of one font go together better than those of two.
+            let letters: Vec<char> = kept.chars().chain("0123456789".chars()).collect();
+            name_face = best_face(&database, &letters).unwrap_or(name_face);
+        }
         let drawable = Drawable {
             name: kept.split_whitespace().collect::<Vec<_>>().join(" "),
             left_out: lacking.into_iter().collect(),
+        };
+        let fixed = FontResolver::default_font_selector();
+        let select_font = move |font: &Font, database: &mut Arc<Database>| match font.families() {
+            [FontFamily::Named(family)] if family == "Name" => Some(name_face),
+            _ => fixed(font, database),
         };
         let select_fallback = move |letter: char, used: &[fontdb::ID], _: &mut Arc<Database>| {
             found.get(&letter).copied().filter(|face| !used.contains(face))
@@ -111,7 +125,7 @@ impl Fonts {
         let options = Options {
             fontdb: Arc::new(database),
             font_resolver: FontResolver {
-                select_font: FontResolver::default_font_selector(),
+                select_font: Box::new(select_font),
                 select_fallback: Box::new(select_fallback),
             },
             ..Options::default()
@@ -148,11 +162,11 @@ fn has_outline(database: &Database, face: fontdb::ID, letter: char) -> bool {
     database.with_face_data(face, check).flatten().is_some()
 }
 
-/// The upright face that has the letter and comes nearest to the weight of the name.
-fn best_face(database: &Database, letter: char) -> Option<fontdb::ID> {
+/// The upright face that has all these letters and comes nearest to the weight of a name.
+fn best_face(database: &Database, letters: &[char]) -> Option<fontdb::ID> {
     let upright = database.faces().filter(|face| face.style == fontdb::Style::Normal);
     upright
-        .filter(|face| has_outline(database, face.id, letter))
+        .filter(|face| letters.iter().all(|letter| has_outline(database, face.id, *letter)))
         .min_by_key(|face| face.weight.0.abs_diff(600))
         .map(|face| face.id)
 }
@@ -166,7 +180,7 @@ mod tests {
         let name = "Zoë's Küche «1» – Ελλάδα, Київ, Łódź, Việt Nam & <5 €> ✓";
         let (fonts, drawable) = Fonts::with(name, |_| panic!("the system's fonts are not needed"));
         assert_eq!(drawable, Drawable { name: name.into(), left_out: String::new() });
-        assert!(fonts.width(name, Face::Strong).unwrap() > 20.0);
+        assert!(fonts.width(name, Face::Name).unwrap() > 20.0);
     }
 
     #[test]
@@ -180,9 +194,9 @@ mod tests {
         let (fonts, drawable) = Fonts::with("日日", |database| database.load_font_data(other_letters()));
         assert_eq!(drawable, Drawable { name: "日日".into(), left_out: String::new() });
         // Its letters are 0.6 wide.
-        assert!((fonts.width("日日", Face::Strong).unwrap() - 1.2).abs() < 0.01);
+        assert!((fonts.width("日日", Face::Name).unwrap() - 1.2).abs() < 0.01);
         let svg =
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text font-family="Inter">日</text></svg>"#;
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text font-family="Name">日</text></svg>"#;
         let tree = fonts.outline(svg).unwrap();
         let Node::Text(text) = &tree.root().children()[0] else { panic!("it is a text") };
         assert!(text.flattened().has_children(), "it is drawn");

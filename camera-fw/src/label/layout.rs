@@ -163,14 +163,14 @@ fn name(name: &str, fonts: &Fonts) -> Result<String, LabelError> {
     let last = (lines.len() - 1) as f32;
     let first = NAME_MIDDLE + (CAPITAL - last * LINE) * size / 2.0;
     let place = |(index, line): (usize, &String)| {
-        text(NAME_LEFT, first + index as f32 * LINE * size, size, Face::Strong, "", line)
+        text(NAME_LEFT, first + index as f32 * LINE * size, size, Face::Name, "", line)
     };
     Ok(lines.iter().enumerate().map(place).collect())
 }
 
 /// The lines in which a name comes out largest.
 fn set(name: &str, fonts: &Fonts, width: f32) -> Result<(Vec<String>, f32), LabelError> {
-    let ends = ends(name, fonts)?;
+    let ends = ends(name, Face::Name, fonts)?;
     let letters: Vec<char> = name.chars().collect();
     let spaces: Vec<usize> = (1..letters.len()).filter(|at| letters[*at] == ' ').collect();
     let anywhere: Vec<usize> = (1..letters.len()).collect();
@@ -192,9 +192,9 @@ fn set(name: &str, fonts: &Fonts, width: f32) -> Result<(Vec<String>, f32), Labe
 }
 
 /// How wide the text is up to each of its letters, in its size.
-fn ends(text: &str, fonts: &Fonts) -> Result<Vec<f32>, LabelError> {
+fn ends(text: &str, face: Face, fonts: &Fonts) -> Result<Vec<f32>, LabelError> {
     let bounds = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-    bounds.map(|end| fonts.width(&text[..end], Face::Strong)).collect()
+    bounds.map(|end| fonts.width(&text[..end], face)).collect()
 }
 
 fn lines(letters: &[char], breaks: &[usize]) -> Vec<String> {
@@ -227,12 +227,17 @@ fn split(ends: &[f32], breaks: &[usize], times: usize) -> Option<(Vec<usize>, f3
 /// Where to go with the code: the address on one line or two, if that is large enough to be read.
 fn hint(address: &str, fonts: &Fonts) -> Result<String, LabelError> {
     const SIZE: f32 = 2.3;
-    const SMALLEST: f32 = 1.6;
-    let ends = ends(address, fonts)?;
+    let ends = ends(address, Face::Strong, fonts)?;
     let letters: Vec<char> = address.chars().collect();
     let anywhere: Vec<usize> = (1..letters.len()).collect();
-    for (largest, smallest, first, pitch) in [(2.9, 2.0, 18.4, 3.3), (2.2, SMALLEST, 17.8, 2.7)] {
-        let Some((at, widest)) = split(&ends, &anywhere, usize::from(largest < SIZE)) else { continue };
+    // In front of a punctuation mark, which so does not look like the end of the address.
+    let good: Vec<usize> =
+        anywhere.iter().copied().filter(|at| matches!(letters[*at], '.' | ':' | '/' | '-')).collect();
+    // Breaks, how many, largest and smallest size, where it begins, how far down the next line is.
+    let ways =
+        [(&good, 0, 2.9, 2.0, 18.4, 3.3), (&good, 1, 2.15, 1.6, 17.6, 2.6), (&anywhere, 1, 2.15, 1.6, 17.6, 2.6)];
+    for (breaks, times, largest, smallest, first, pitch) in ways {
+        let Some((at, widest)) = split(&ends, breaks, times) else { continue };
         let size = f32::min(largest, COLUMN / widest);
         if size >= smallest {
             let mut svg = text(LEFT, first, SIZE, Face::Plain, "", "Scan with a phone, or type the code at");
