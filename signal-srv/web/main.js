@@ -59,6 +59,8 @@ let lastSample = null;
 let detailsOpen = false;
 /** How many codes were given; one that is read late does not replace the one that came after it. */
 let given = 0;
+/** Whether a scanned code is being read; it is seen again and again while it is in view. */
+let reading = false;
 
 const view = new View(language, words, {
     onCode: typed,
@@ -262,15 +264,17 @@ function typed(text, keep) {
  * @param {string} text
  */
 async function scanned(text) {
-    const parsed = await parseCode(text);
-    if (!state.scanning) {
+    if (reading) {
         return;
     }
-    if (parsed.problem) {
+    reading = true;
+    const parsed = await parseCode(text);
+    if (state.scanning && parsed.problem) {
         dispatch({ type: 'scan-problem', problem: 'foreign' });
-    } else {
+    } else if (state.scanning) {
         await give(Promise.resolve(parsed), { checked: true, keep: view.start.keep });
     }
+    reading = false;
 }
 
 /**

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { stageOf } from '../../web/claimants.js';
 import { OTHER_ACCESS, Page, offered, opening, sdp } from './scripted.js';
 
 /** @import {Event} from '../../web/state.js' */
 
-test('whatever comes in whatever order: at most two sessions, each closed once, and a camera brings a picture', () => {
+test('whatever comes in whatever order: nothing without a proof, each session closed once, a camera brings a picture', () => {
     /** @type {Event[]} */
     const events = ['a', 'b'].flatMap((peer) => /** @type {Event[]} */ ([
         { type: 'joined', cameras: [peer], iceServers: [] },
@@ -40,9 +41,11 @@ test('whatever comes in whatever order: at most two sessions, each closed once, 
         seed = (seed * 48271) % 2147483647;
         return seed % below;
     };
-    for (let run = 0; run < 300; run += 1) {
+    for (let run = 0; run < 1000; run += 1) {
         const page = new Page().on(opening());
         const open = new Set();
+        const proven = new Set();
+        const asked = new Set();
         const log = [];
         for (let i = 0; i < 60; i += 1) {
             const session = Math.max(1, page.state.sessions - random(3));
@@ -64,9 +67,24 @@ test('whatever comes in whatever order: at most two sessions, each closed once, 
                 continue;
             }
             log.push(event.type);
+            const stage = event.type === 'camera-proven' && stageOf(page.state.claimants, event.peer);
+            if (event.type === 'camera-proven' && (stage === 'greeted' || stage === 'silent')) {
+                proven.add(event.peer);
+            } else if (event.type === 'camera-refuted') {
+                proven.delete(event.peer);
+                asked.delete(event.peer);
+            }
             page.on(event);
             for (const effect of page.effects) {
-                if (effect.do === 'answer') {
+                if (effect.do === 'connect') {
+                    // Everybody has to prove it anew to a new viewer.
+                    proven.clear();
+                    asked.clear();
+                } else if (effect.do === 'ask') {
+                    assert.ok(proven.delete(effect.peer), `asked without a proof, or twice: ${log.join(' ')}`);
+                    asked.add(effect.peer);
+                } else if (effect.do === 'answer') {
+                    assert.ok(asked.has(effect.peer), `answered without having asked: ${log.join(' ')}`);
                     open.add(effect.session);
                 } else if (effect.do === 'close') {
                     assert.ok(open.delete(effect.session), `closed twice: ${log.join(' ')}`);
