@@ -97,6 +97,7 @@ impl DeviceKey {
     ) -> Result<(Box<RawValue>, Channel), SealError> {
         let code = self.code();
         let first = form::decode::<{ handshake::FIRST_BYTES }>(first)?;
+        handshake::refuse_low_order(&first)?;
         let builder = handshake::builder(ephemeral);
         let (prologue, psk) = (Ids { viewer, camera }.prologue(&code), code.psk());
         let mut noise = builder
