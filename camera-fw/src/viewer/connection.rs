@@ -36,6 +36,9 @@ use super::socket::Guarded;
 use crate::encoder::EncodedFrame;
 use crate::fanout::EncoderCommands;
 
+/// STUN and TURN URLs that are used: each costs every connection a socket's worth of requests.
+const ICE_URLS: usize = 8;
+
 /// RTP clock of video (RFC 7741 §4.1), in Hz.
 const CLOCK_RATE: u64 = 90_000;
 
@@ -241,12 +244,7 @@ async fn build(
             .with_multicast_dns_mode(mdns)
             .with_ice_timeouts(Some(DISCONNECTED), Some(FAILED), Some(KEEPALIVE))
             .build();
-        let servers = ice_servers.iter().map(|server| RTCIceServer {
-            urls: server.urls.clone(),
-            username: server.username.clone().unwrap_or_default(),
-            credential: server.credential.clone().unwrap_or_default(),
-        });
-        let configuration = RTCConfigurationBuilder::new().with_ice_servers(servers.collect()).build();
+        let configuration = RTCConfigurationBuilder::new().with_ice_servers(usable(ice_servers)).build();
         let runtime =
             default_runtime().ok_or_else(|| failed("begin")(webrtc::error::Error::Other("no runtime".into())))?;
         let built = PeerConnectionBuilder::new()
@@ -265,6 +263,24 @@ async fn build(
         }
     }
     outcome
+}
+
+/// The servers that the crate can use. One that it cannot would keep it from connecting at all; most viewers need none.
+fn usable(ice_servers: &[IceServer]) -> Vec<RTCIceServer> {
+    let urls = ice_servers.iter().flat_map(|server| server.urls.iter().map(move |url| (server, url)));
+    let single = urls.map(|(server, url)| RTCIceServer {
+        urls: vec![url.clone()],
+        username: server.username.clone().unwrap_or_default(),
+        credential: server.credential.clone().unwrap_or_default(),
+    });
+    let (usable, others): (Vec<_>, Vec<_>) = single.partition(|server| server.urls().is_ok());
+    if !others.is_empty() || usable.len() > ICE_URLS {
+        tracing::warn!(
+            left_out = others.len() + usable.len().saturating_sub(ICE_URLS),
+            "ICE servers of the signaling server"
+        );
+    }
+    usable.into_iter().take(ICE_URLS).collect()
 }
 
 /// VP8 with retransmission, reports, and calls for key frames.
@@ -403,6 +419,21 @@ mod tests {
         assert_eq!((first.header.sequence_number, second.header.sequence_number), (u16::MAX, 0));
         assert_eq!((first.header.get_extension(5), second.header.get_extension(5)), (None, Some(NO_DELAY)));
         assert!(second.header.marker);
+    }
+
+    #[test]
+    fn ice_servers_that_cannot_be_used_are_left_out() {
+        let server = |urls: &[&str], credential: Option<&str>| IceServer {
+            urls: urls.iter().map(|url| (*url).to_owned()).collect(),
+            username: credential.map(str::to_owned),
+            credential: credential.map(str::to_owned),
+        };
+        let bad = ["stun:[::1", "stun:127.0.0.1:99999", "stun:a b", "http://a", "", "turn:no.credentials"];
+        let good = ["stun:192.0.2.1", "turn:turn.example.org:3478?transport=udp", "turns:[2001:db8::1]:5349"];
+        let servers = [server(&bad, None), server(&good, Some("x")), server(&["stun:h"; 20], None)];
+        let urls: Vec<String> = usable(&servers).into_iter().flat_map(|server| server.urls).collect();
+        assert_eq!(urls[..3], good);
+        assert_eq!(urls.len(), ICE_URLS);
     }
 
     #[tokio::test(flavor = "multi_thread")]

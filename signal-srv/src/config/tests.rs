@@ -112,6 +112,19 @@ fn ranges_and_ice_servers_are_checked() {
     wrong("[[ice_servers]]\nurls = []", "line 3", "urls is empty");
     wrong("[[ice_servers]]\nurls = [\"https://example.org\"]", "line 3", "stun:");
     wrong("[[ice_servers]]\nurls = [\"turn:example.org\"]", "line 3", "credential");
+    for url in
+        ["stun:", "stun:[::1", "stun:a:99999", "stun:a:0", "stun:a b", "stun:a:", "stun:u@a", "stun://a", "stun:[a]"]
+    {
+        wrong(&format!("[[ice_servers]]\nurls = [\"{url}\"]"), "line 3", "is written like stun:host");
+    }
+    for url in ["stun:a?transport=udp", "turn:a?transport=foo", "turn:a?x"] {
+        wrong(&format!("[[ice_servers]]\nurls = [\"{url}\"]"), "line 3", "?transport=udp");
+    }
+    for url in ["stun:a", "stuns:a.example.org:5349", "stun:[2001:db8::1]", "stun:[::1]:3478", "stun:192.0.2.1:1"] {
+        let (_dir, path) =
+            file(&format!("tls = \"off\"\nlisten = \"127.0.0.1:0\"\n[[ice_servers]]\nurls = [\"{url}\"]\n"));
+        assert!(load(&["--config", &path], &[]).is_ok(), "{url}");
+    }
     wrong("[[ice_servers]]\nurls = [\"stun:a\"]\nurl = \"b\"", "line 5", "unknown field `url`");
     wrong("\nviewers = 3", "line 4", "unknown field `viewers`");
 }
