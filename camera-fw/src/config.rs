@@ -19,8 +19,8 @@ const DEFAULT_SERVER: &str = "wss://localhost:8192";
 const DEFAULT_PORT: u16 = 8192;
 const DEFAULT_NAME: &str = "Roomcam";
 
-/// Longest name of a camera, in characters: what fits on a label.
-pub const NAME_CHARACTERS: usize = 40;
+/// The longest name: what fits on a label.
+const NAME_LETTERS: usize = 60;
 
 /// Everything that can be set, each key optional: one of the layers.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize)]
@@ -77,7 +77,7 @@ pub struct Config {
     /// How to join.
     pub protocol: Protocol,
     /// What the camera is called on its label.
-    pub name: String,
+    pub name: Name,
     /// Folder of the identity.
     pub state_dir: PathBuf,
     /// Viewers at once.
@@ -214,7 +214,7 @@ impl Layer {
             page_url,
             source: parsed("source", self.source.as_deref().unwrap_or("pattern"))?,
             protocol,
-            name: name(self.name.as_deref().unwrap_or(DEFAULT_NAME))?,
+            name: parsed("name", self.name.as_deref().unwrap_or(DEFAULT_NAME))?,
             state_dir: self.state_dir.unwrap_or_else(default_state_dir),
             max_viewers: if protocol == Protocol::Pair { 1 } else { max_viewers },
             wanted: Wanted { size, fps: within("fps", self.fps, 30, 1..=120)? as u32 },
@@ -235,7 +235,7 @@ impl Config {
             page_url: Some(self.page_url.clone()),
             source: Some(self.source.to_string()),
             protocol: Some(if self.protocol == Protocol::Role { "role" } else { "pair" }.into()),
-            name: Some(self.name.clone()),
+            name: Some(self.name.to_string()),
             state_dir: Some(self.state_dir.clone()),
             max_viewers: Some(self.max_viewers as i64),
             width: Some(self.wanted.size.width.into()),
@@ -245,6 +245,37 @@ impl Config {
             speed: Some(self.encoder.speed.into()),
         };
         toml::to_string(&layer).unwrap_or_else(|error| format!("# a path is not UTF-8: {error}\n"))
+    }
+}
+
+/// What a camera is called: one line of letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(letter) = text.chars().find(|letter| is_control(*letter)) {
+            return Err(format!("it has the control character U+{:04X}; a name is one line of letters", letter as u32));
+        }
+        let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match name.chars().count() {
+            0 => Err("a name has at least one letter".into()),
+            1..=NAME_LETTERS => Ok(Self(name)),
+            count => Err(format!("it has {count} letters, and a label has room for {NAME_LETTERS}")),
+        }
+    }
+}
+
+/// Those that move other letters about (UAX #9) count too: a label would not say what was typed.
+fn is_control(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -327,18 +358,6 @@ fn page_url(url: String) -> Result<String, ConfigError> {
             Err(impossible("page_url", format!("{url:?}"), "a page is written like https://host/ and has no fragment"))
         }
     }
-}
-
-/// A camera's name: one line that fits on a label.
-///
-/// # Errors
-/// If it is empty, too long, or has characters that are not printed.
-pub fn name(name: &str) -> Result<String, ConfigError> {
-    let length = name.trim().chars().count();
-    if (1..=NAME_CHARACTERS).contains(&length) && !name.chars().any(char::is_control) {
-        return Ok(name.trim().to_owned());
-    }
-    Err(impossible("name", format!("{name:?}"), format!("a name is one line of 1 to {NAME_CHARACTERS} characters")))
 }
 
 fn parsed<T: FromStr<Err: fmt::Display>>(key: &'static str, value: &str) -> Result<T, ConfigError> {
@@ -469,5 +488,20 @@ mod tests {
         assert_eq!(page("https://view.example.org/cam/").unwrap(), "https://view.example.org/cam/");
         assert!(page("view.example.org").is_err());
         assert!(page("https://view.example.org/#x").is_err());
+    }
+
+    #[test]
+    fn a_name_is_one_line_of_at_most_sixty_letters() {
+        let name = |text: &str| text.parse::<Name>().map(|name| name.0);
+        assert_eq!(name("  Living\u{3000} room "), Ok("Living room".into()));
+        assert_eq!(name(&"ü".repeat(60)), Ok("ü".repeat(60)));
+        assert!(name(&"ü".repeat(61)).unwrap_err().contains("61 letters"));
+        for empty in ["", "   "] {
+            assert!(name(empty).unwrap_err().contains("at least one"));
+        }
+        for (text, control) in [("a\tb", "U+0009"), ("a\nb", "U+000A"), ("\u{7f}", "U+007F"), ("a\u{202e}b", "U+202E")]
+        {
+            assert!(name(text).unwrap_err().contains(control), "{text:?}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::fonts::Fonts;
 use super::layout::{self, Label};
-use super::{LabelError, Options, Report, files, render, sheet};
-use crate::config::{Config, Protocol};
+use super::{LabelError, Options, Report, Target, files, render, sheet};
+use crate::config::{Config, Name, Protocol};
 use crate::identity::Identity;
 
 /// Writes the label of this camera, or a sheet of labels with fresh identities.
@@ -13,9 +13,10 @@ use crate::identity::Identity;
 /// # Errors
 /// If the label cannot be drawn or written. Nothing half-written is left behind, and a sheet replaces nothing.
 pub fn write(options: &Options, config: &Config) -> Result<Report, LabelError> {
+    let name = options.name.as_ref().unwrap_or(&config.name);
     let (summary, left_out) = match options.sheet {
-        Some(count) => sheet::write(&options.out, &options.name, count, &config.page_url)?,
-        None => single(options, config)?,
+        Some(count) => sheet::write(&options.out, name, count, &config.page_url)?,
+        None => single(&options.out, name, config)?,
     };
     let mut warnings = warnings(config);
     if !left_out.is_empty() {
@@ -24,12 +25,11 @@ pub fn write(options: &Options, config: &Config) -> Result<Report, LabelError> {
     Ok(Report { summary, warnings })
 }
 
-fn single(options: &Options, config: &Config) -> Result<(String, String), LabelError> {
+fn single(target: &Target, name: &Name, config: &Config) -> Result<(String, String), LabelError> {
     let identity = Identity::load_or_create(&config.state_dir)?;
-    let (fonts, drawable) = Fonts::covering(&options.name.0)?;
+    let (fonts, drawable) = Fonts::covering(&name.to_string())?;
     let label = Label::new(identity.code(), &config.page_url, drawable.name);
     let tree = fonts.outline(&layout::single(&label, &fonts)?)?;
-    let target = &options.out;
     files::replace(&target.path, &render::one(&tree, target.format)?).map_err(LabelError::write(&target.path))?;
     let summary = format!(
         "{} is this camera's label, {}. Print it in its own size (100 %), then delete the file: who holds the code can watch.\n",

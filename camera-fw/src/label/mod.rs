@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 #[cfg(not(feature = "label"))]
 use crate::config::Config;
+use crate::config::Name;
 use crate::identity::IdentityError;
 
 #[cfg(feature = "label")]
@@ -33,17 +34,15 @@ mod sheet;
 #[cfg(feature = "label")]
 pub use make::write;
 
-const NAME_LETTERS: usize = 60;
-
 /// The arguments of `camera-fw label`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Where to write it: a file that ends in .pdf, .svg or .png
     #[arg(long, value_name = "FILE")]
     pub out: Target,
-    /// What the label calls the camera; on a sheet a number follows
-    #[arg(long, default_value = "Roomcam")]
-    pub name: Name,
+    /// What the label calls the camera; on a sheet a number follows [default: the configuration's name]
+    #[arg(long)]
+    pub name: Option<Name>,
     /// Make N fresh identities and their labels, for cameras that are yet to be set up
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sheet: Option<u16>,
@@ -77,31 +76,6 @@ impl FromStr for Target {
         };
         Ok(Self { path, format })
     }
-}
-
-/// What a camera is called: one line of letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(String);
-
-impl FromStr for Name {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(letter) = text.chars().find(|letter| is_control(*letter)) {
-            return Err(format!("it has the control character U+{:04X}; a name is one line of letters", letter as u32));
-        }
-        let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        match name.chars().count() {
-            0 => Err("a name has at least one letter".into()),
-            1..=NAME_LETTERS => Ok(Self(name)),
-            count => Err(format!("it has {count} letters, and a label has room for {NAME_LETTERS}")),
-        }
-    }
-}
-
-/// Those that move other letters about (UAX #9) count too: a label would not say what was typed.
-fn is_control(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// No label was written.
@@ -187,21 +161,6 @@ mod tests {
         for unknown in ["label", "label.jpg", ".pdf", "pdf", "", "label.pdf.gz"] {
             let problem = format(unknown).unwrap_err();
             assert!([".pdf", ".svg", ".png"].iter().all(|known| problem.contains(known)), "{unknown}");
-        }
-    }
-
-    #[test]
-    fn a_name_is_one_line_of_at_most_sixty_letters() {
-        let name = |text: &str| text.parse::<Name>().map(|name| name.0);
-        assert_eq!(name("  Living\u{3000} room "), Ok("Living room".into()));
-        assert_eq!(name(&"ü".repeat(60)), Ok("ü".repeat(60)));
-        assert!(name(&"ü".repeat(61)).unwrap_err().contains("61 letters"));
-        for empty in ["", "   "] {
-            assert!(name(empty).unwrap_err().contains("at least one"));
-        }
-        for (text, control) in [("a\tb", "U+0009"), ("a\nb", "U+000A"), ("\u{7f}", "U+007F"), ("a\u{202e}b", "U+202E")]
-        {
-            assert!(name(text).unwrap_err().contains(control), "{text:?}");
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn write(target: &Target, name: &Name, count: u16, page_url: &str) ->
             return Err(LabelError::Exists(path.clone()));
         }
     }
-    let (fonts, drawable) = Fonts::covering(&name.0)?;
+    let (fonts, drawable) = Fonts::covering(&name.to_string())?;
     let cameras = Temporary::folder(&folder).map_err(LabelError::write(&folder))?;
     let mut labels = Vec::new();
     for number in 1..=count {
