@@ -6,26 +6,18 @@
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
-import { extname, join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 import { Identity, installCamera } from './camera.js';
+import { pageServer } from './page_server.js';
 
 /** @import {Browser, Page} from 'playwright-core' */
 /** @import {Scene} from './camera.js' */
 
-const WEB = fileURLToPath(new URL('../../web/', import.meta.url));
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const POLICY =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
-    "manifest-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; " +
-    "require-trusted-types-for 'script'";
-/** @type {Record<string, string>} */
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const SHOTS = process.env['ROOMCAM_SHOTS'];
 const IDENTITY = new Identity();
 const CODE = IDENTITY.code;
@@ -34,26 +26,7 @@ const PHONE = { width: 390, height: 844 };
 const SMALL_PHONE = { width: 320, height: 568 };
 const LYING_PHONE = { width: 844, height: 390 };
 
-const server = createServer((request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://host');
-    const path = normalize(pathname);
-    const file = path === '/' ? 'index.html' : path.slice(1);
-    try {
-        const text = readFileSync(join(WEB, file), 'utf8');
-        // As whoever hosts the page elsewhere would put it in.
-        const content = text.replace('name="roomcam-server" content=""', `name="roomcam-server" content="${searchParams.get('server') ?? ''}"`);
-        response.writeHead(200, {
-            'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
-            'content-security-policy': POLICY,
-            'permissions-policy': 'camera=(self), microphone=(), fullscreen=(self)',
-            'x-content-type-options': 'nosniff',
-        });
-        response.end(content);
-    } catch {
-        response.writeHead(404).end();
-    }
-});
-
+const server = pageServer();
 /** @type {Browser} */
 let browser;
 let origin = '';
