@@ -57,8 +57,6 @@ pub enum AgentError {
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentError> {
     let mut watch = Watch::new(&config.state_dir);
     let mut identity = Identity::load_or_create(&config.state_dir)?;
-    // What was just made is no change.
-    watch.changed();
     let tls = TlsTrust::new(config.ca.as_deref())?;
     // A long file takes its time to check: not on the thread that hears the stop.
     let (spec, wanted) = (config.source.clone(), config.wanted);
@@ -117,12 +115,19 @@ fn warn_of_exposure(identity: &Identity, config: &Config) {
     }
 }
 
+/// How somebody becomes a viewer. What the server says does not change it: a camera of role mode has no open door.
+enum Door {
+    /// Pair mode: whoever is in the room, unsealed.
+    Open,
+    /// Role mode: whoever proves the code, sealed.
+    Guarded(Admission),
+}
+
 /// The camera in the room of one identity.
 struct Stay {
-    protocol: Protocol,
     signaling: Signaling,
     outgoing: mpsc::Sender<Outgoing>,
-    admission: Admission,
+    door: Door,
     viewers: Viewers,
     health: Health,
 }
@@ -143,11 +148,13 @@ impl Stay {
         let signaling = Signaling::spawn(settings);
         let outgoing = signaling.outgoing();
         Self {
-            protocol: config.protocol,
             signaling,
             viewers: Viewers::new(pipeline.fanout().clone(), outgoing.clone(), config.max_viewers),
             outgoing,
-            admission: Admission::new(identity.device_key().clone()),
+            door: match config.protocol {
+                Protocol::Pair => Door::Open,
+                Protocol::Role => Door::Guarded(Admission::new(identity.device_key().clone())),
+            },
             health: Health::new(pipeline.counters().clone()),
         }
     }
@@ -164,8 +171,16 @@ impl Stay {
                         continue;
                     }
                     match Identity::load(&config.state_dir) {
-                        Ok(other) if other != *identity => return other,
-                        Ok(_) => {}
+                        Ok(other) => {
+                            watch.seen();
+                            if other != *identity {
+                                return other;
+                            }
+                        }
+                        // It is looked at again every second: it may be in the middle of being written.
+                        Err(error) if watch.complained() => {
+                            tracing::debug!(%error, "the identity is still something else");
+                        }
                         Err(error) => tracing::error!(%error, "the identity was replaced by something else; the camera stays who it is"),
                     }
                 }
@@ -176,7 +191,9 @@ impl Stay {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Joined { camera, peers, ice_servers } => {
-                self.admission.joined(camera);
+                if let Door::Guarded(admission) = &mut self.door {
+                    admission.joined(camera);
+                }
                 self.viewers.use_ice_servers(ice_servers);
                 for member in peers {
                     self.arrived(member.peer, Some(member.role));
@@ -184,7 +201,9 @@ impl Stay {
             }
             Event::PeerJoined(peer, role) => self.arrived(peer, role),
             Event::PeerLeft(peer) => {
-                self.admission.left(peer);
+                if let Door::Guarded(admission) = &mut self.door {
+                    admission.left(peer);
+                }
                 self.viewers.left(peer);
             }
             Event::Signal(peer, signal) => self.signal(peer, signal),
@@ -193,29 +212,35 @@ impl Stay {
     }
 
     fn arrived(&mut self, peer: PeerId, role: Option<Role>) {
-        match role {
+        match (&self.door, role) {
+            (Door::Open, None) => self.viewers.welcome(peer, Mode::Pair { first: true }, Wire::Open),
             // It has to prove the code first.
-            Some(Role::Viewer) => {}
-            Some(Role::Camera) => {
+            (Door::Guarded(_), Some(Role::Viewer)) => {}
+            (Door::Guarded(_), Some(Role::Camera)) => {
                 tracing::warn!(%peer, "another camera is in this camera's room; give each camera an identity of its own");
             }
-            None => self.viewers.welcome(peer, Mode::Pair { first: true }, Wire::Open),
+            (Door::Open, Some(_)) | (Door::Guarded(_), None) => {
+                tracing::warn!(%peer, "the server announces a peer as if the room were of the other mode: ignored");
+            }
         }
     }
 
     fn signal(&mut self, peer: PeerId, signal: Box<RawValue>) {
         if !self.viewers.knows(peer) {
-            match self.protocol {
+            match &mut self.door {
                 // In pair mode the server does not say who was in the room before: its first signal does.
-                Protocol::Pair => self.viewers.welcome(peer, Mode::Pair { first: false }, Wire::Open),
-                Protocol::Role => return self.admit(peer, &signal),
+                Door::Open => self.viewers.welcome(peer, Mode::Pair { first: false }, Wire::Open),
+                Door::Guarded(admission) => {
+                    let verdict = admission.signal(peer, &signal, Instant::now());
+                    return self.judged(peer, verdict);
+                }
             }
         }
         self.viewers.signal(peer, signal);
     }
 
-    fn admit(&mut self, peer: PeerId, signal: &RawValue) {
-        match self.admission.signal(peer, signal, Instant::now()) {
+    fn judged(&mut self, peer: PeerId, verdict: Verdict) {
+        match verdict {
             Verdict::Dropped(reason) => tracing::debug!(%peer, reason, "a signal was dropped"),
             Verdict::Reply(signal) => {
                 // Full: the viewer will ask again.

@@ -10,7 +10,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,15 @@ pub enum IdentityError {
         path: PathBuf,
         /// Why it did not work.
         source: io::Error,
+    },
+    /// There is none to replace.
+    #[error(
+        "there is no identity in {}, so no code that could be replaced; name the folder of the camera with --state-dir",
+        folder.display()
+    )]
+    Nothing {
+        /// Where it was looked for.
+        folder: PathBuf,
     },
     /// The file holds something else. What it holds is never quoted: it is a secret.
     #[error(
@@ -136,16 +145,29 @@ impl Identity {
         DeviceKey::from_parts(key, nonce).map(Self).map_err(|error| error.to_string())
     }
 
-    /// Replaces the identity of the state directory; the old code is dead. A camera that runs notices by itself.
+    /// Replaces the identity of the state directory; the old code is dead. A camera that runs notices by itself. The file
+    /// keeps its owner: whoever replaces the identity of a service may be root, and the service is not.
     ///
     /// # Errors
-    /// If the directory or the file cannot be written.
+    /// If there is none to replace, or the file cannot be written.
     pub fn replace(state_dir: &Path) -> Result<Self, IdentityError> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(FOLDER).create(state_dir).map_err(failed("make", state_dir))?;
-        let identity = Self::random();
         let path = state_dir.join(FILE);
-        identity.store(&path, |from, to| fs::rename(from, to)).map_err(failed("write", &path))?;
+        let old = match fs::metadata(&path) {
+            Ok(old) => old,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(IdentityError::Nothing { folder: state_dir.into() });
+            }
+            Err(error) => return Err(failed("read", &path)(error)),
+        };
+        let identity = Self::random();
+        let place = |from: &Path, to: &Path| {
+            let new = fs::metadata(from)?;
+            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+                chown(from, Some(old.uid()), Some(old.gid()))?;
+            }
+            fs::rename(from, to)
+        };
+        identity.store(&path, place).map_err(failed("write", &path))?;
         Ok(identity)
     }
 
@@ -233,6 +255,8 @@ fn restrict(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
 pub struct Watch {
     path: PathBuf,
     seen: Option<Stamp>,
+    looked: Option<Stamp>,
+    complained: Option<Stamp>,
 }
 
 type Stamp = (u64, u64, i64, i64);
@@ -242,18 +266,24 @@ impl Watch {
     pub fn new(state_dir: &Path) -> Self {
         let path = state_dir.join(FILE);
         let seen = stamp(&path);
-        Self { path, seen }
+        Self { path, seen, looked: seen, complained: None }
     }
 
-    /// Whether there is another file than the last time. A file that is gone counts as unchanged: the camera stays who
-    /// it is until it is told otherwise.
+    /// Whether there is another file than the one that was [`Watch::seen`]. A file that is gone counts as unchanged: the
+    /// camera stays who it is until it is told otherwise.
     pub fn changed(&mut self) -> bool {
-        let now = stamp(&self.path);
-        let changed = now.is_some() && now != self.seen;
-        if changed {
-            self.seen = now;
-        }
-        changed
+        self.looked = stamp(&self.path).or(self.seen);
+        self.looked != self.seen
+    }
+
+    /// What [`Watch::changed`] found is known now.
+    pub fn seen(&mut self) {
+        self.seen = self.looked;
+    }
+
+    /// Whether this was asked before of what [`Watch::changed`] found: a file that cannot be used is worth one complaint.
+    pub fn complained(&mut self) -> bool {
+        std::mem::replace(&mut self.complained, self.looked) == self.looked
     }
 }
 
@@ -301,13 +331,38 @@ mod tests {
         let mut watch = Watch::new(dir.path());
         assert!(!watch.changed());
         let new = Identity::replace(dir.path()).unwrap();
+        assert!(watch.changed(), "until it was seen");
+        assert!(!watch.complained() && watch.complained(), "one complaint");
         assert_ne!(new.code(), old.code());
         assert_eq!(Identity::load(dir.path()).unwrap(), new);
-        assert!(watch.changed() && !watch.changed());
+        assert!(watch.changed());
+        watch.seen();
+        assert!(!watch.changed());
         assert_eq!(mode(&dir.path().join(FILE)), 0o600);
         fs::remove_file(dir.path().join(FILE)).unwrap();
         assert!(!watch.changed(), "what is gone is not followed");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Identity::replace(&dir.path().join("elsewhere")).unwrap_err().to_string();
+        assert!(error.contains("elsewhere") && error.contains("--state-dir"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_new_one_belongs_to_whom_the_old_one_did() {
+        let dir = tempfile::tempdir().unwrap();
+        Identity::load_or_create(dir.path()).unwrap();
+        let path = dir.path().join(FILE);
+        // Only root can give a file away.
+        let given = chown(&path, Some(12_345), Some(12_345)).is_ok();
+        Identity::replace(dir.path()).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid() == 12_345, metadata.gid() == 12_345), (given, given));
+        assert_eq!(mode(&path), 0o600);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! The crate hands everything that is not STUN to DTLS and SRTP, whoever sent it. Somebody who knows neither code nor ICE
 //! password could so disturb the DTLS handshake, with a ClientHello of his own at the right moment (RFC 8826 §4.1 has the
-//! attacker on the network). ICE knows better who belongs to the session: it sends its checks to the sealed candidates, and
-//! answers only those checks that have the right password (RFC 8445 §7.3). So a datagram that is no STUN (RFC 7983 §7) is
-//! taken only from an address to which STUN was sent before.
+//! attacker on the network). ICE knows better who belongs to the session: it answers only those checks that have the right
+//! password (RFC 8445 §7.3), and talks to a TURN server with requests of its own. So a datagram that is no STUN (RFC 7983
+//! §7), or that TURN says to come from a peer (RFC 8656 §11.4), is taken only from an address to which STUN other than a
+//! check was sent before. Checks do not count: they go to candidates, and a name among those may be answered for by anybody
+//! in the network.
 //!
 //! Media is not slowed down: only what is received is looked up, and of what is sent only STUN is noted.
 
@@ -26,6 +28,9 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 const ADDRESSES: usize = 64;
 /// STUN begins with 0 to 3 (RFC 7983 §7).
 const STUN: std::ops::RangeInclusive<u8> = 0..=3;
+/// Types of STUN messages: ICE's check, and what a TURN server forwards.
+const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
 /// Names of browsers are resolved through a socket of its own, where nothing is STUN.
 const MDNS_PORT: u16 = 5353;
 
@@ -97,10 +102,14 @@ impl GuardedSocket {
 
     /// Whether a message is to be taken: it may hold several datagrams of one sender (GRO), each `stride` bytes long.
     fn takes(&self, content: &[u8], meta: &RecvMeta) -> bool {
-        let is_stun = |datagram: &[u8]| datagram.first().is_none_or(|byte| STUN.contains(byte));
-        content.chunks(meta.stride.max(1)).all(is_stun)
+        content.chunks(meta.stride.max(1)).all(is_stun_for_all)
             || self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(&meta.addr)
     }
+}
+
+/// STUN that anybody may send: ICE judges it by its password.
+fn is_stun_for_all(datagram: &[u8]) -> bool {
+    datagram.first().is_none_or(|byte| STUN.contains(byte)) && !datagram.starts_with(&DATA_INDICATION)
 }
 
 impl AsyncUdpSocket for GuardedSocket {
@@ -109,7 +118,8 @@ impl AsyncUdpSocket for GuardedSocket {
     }
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
-        if transmit.contents.first().is_some_and(|byte| STUN.contains(byte)) {
+        let is_stun = transmit.contents.first().is_some_and(|byte| STUN.contains(byte));
+        if is_stun && !transmit.contents.starts_with(&BINDING_REQUEST) {
             self.note(transmit.destination);
         }
         self.socket.poll_send(cx, transmit)
@@ -223,20 +233,28 @@ mod tests {
     fn strangers_are_heard_with_stun_alone() {
         let stun = |from| (address(from), vec![1, 1, 0, 0]);
         let hello = |from| (address(from), vec![22, 254, 253, 0]);
+        let relayed = |from| (address(from), vec![0, 0x17, 0, 0]);
         let scripted = Scripted::default();
         *scripted.0.lock().unwrap() = vec![
             vec![hello(7), hello(8)],
             vec![stun(7), hello(8), stun(9), hello(7)],
             vec![hello(8), hello(7), stun(9)],
             vec![(address(8), [stun(8).1, hello(8).1].concat()), hello(9), hello(7)],
+            vec![relayed(9), relayed(7), hello(6)],
         ];
         let socket = GuardedSocket { socket: Arc::new(scripted), known: Mutex::default() };
         // The first batch is as if it had not come.
         assert_eq!(received(&socket), [(7, stun(7).1), (9, stun(9).1)]);
         send(&socket, 7, &[1, 1, 0, 0]);
         send(&socket, 8, &[128, 96, 0, 0]);
+        send(&socket, 6, &[0, 1, 0, 0]);
         assert_eq!(received(&socket), [(7, hello(7).1), (9, stun(9).1)]);
         assert_eq!(received(&socket), [(7, hello(7).1)]);
+        assert_eq!(
+            received(&socket),
+            [(7, relayed(7).1)],
+            "neither what was relayed by strangers, nor whom ICE only checks"
+        );
         assert_eq!(received(&socket), []);
     }
 
@@ -244,7 +262,7 @@ mod tests {
     fn it_remembers_a_bounded_number() {
         let socket = GuardedSocket { socket: Arc::new(Scripted::default()), known: Mutex::default() };
         for port in 1..=1000 {
-            send(&socket, port, &[0, 1, 0, 0]);
+            send(&socket, port, &[1, 1, 0, 0]);
         }
         assert_eq!(socket.known.lock().unwrap().len(), ADDRESSES);
         assert_eq!(socket.known.lock().unwrap().last(), Some(&address(1000)));
