@@ -27,7 +27,9 @@ export async function decoded() {
     );
     let framesDecoded = 0;
     for (const connection of connections) {
-        for (const report of (await connection.getStats()).values()) {
+        // One that is closed meanwhile may never answer.
+        const none = new Promise((resolve) => setTimeout(() => resolve(new Map()), 3000));
+        for (const report of (await Promise.race([connection.getStats(), none])).values()) {
             if (report.type === 'inbound-rtp' && report.kind === 'video') {
                 framesDecoded += report.framesDecoded ?? 0;
             }

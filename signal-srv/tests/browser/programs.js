@@ -16,6 +16,8 @@ export const PATIENCE_MS = 30_000;
 
 const BINARIES = process.env.ROOMCAM_BIN_DIR ?? fileURLToPath(new URL('../../../target/debug', import.meta.url));
 const HAS_SETPRIV = spawnSync('setpriv', ['--version']).status === 0;
+/** How long a single look at something may take beyond that, in milliseconds. */
+const ANSWER_MS = 10_000;
 const LINES_SHOWN = 40;
 /** Everything that a program can be made to log. */
 const LOQUACIOUS = { CAMERA_FW_LOG: 'trace', SIGNAL_SRV_LOG: 'trace' };
@@ -31,14 +33,21 @@ const STOP_MS = 6000;
  * @returns {Promise<NonNullable<T>>}
  */
 export async function until(what, probe, { within = PATIENCE_MS, every = 50 } = {}) {
+    const vain = new Error(`waited ${within / 1000} s in vain for ${what}`);
     const end = Date.now() + within;
     for (;;) {
-        const found = await probe();
+        const left = Math.max(end - Date.now(), 0) + ANSWER_MS;
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        let overdue;
+        const silence = new Promise((_, reject) => {
+            overdue = setTimeout(() => reject(new Error(`${vain.message}: no answer to the question`)), left);
+        });
+        const found = await Promise.race([probe(), /** @type {Promise<never>} */ (silence)]).finally(() => clearTimeout(overdue));
         if (found !== null && found !== undefined && found !== false) {
             return found;
         }
         if (Date.now() > end) {
-            throw new Error(`waited ${within / 1000} s in vain for ${what}`);
+            throw vain;
         }
         await new Promise((resolve) => setTimeout(resolve, every));
     }
