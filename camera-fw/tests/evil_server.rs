@@ -11,14 +11,17 @@ mod common;
 
 use std::time::{Duration, Instant};
 
+use ::bytes::Bytes;
 use changes::{Dice, bytes, changes, message, raw};
-use common::evil_server::EvilServer;
+use common::evil_server::{EvilServer, Passing};
 use common::room::{Guest, Heard};
 use common::scene::{Scene, start};
 use common::viewer::Viewer;
 use common::{PATIENCE, code, server, stop};
 use signal_proto::seal::{Code, DeviceKey, ViewerHandshake};
-use signal_proto::{ByeReason, Candidate, PeerId, RawValue, Role, RoomEvent, ServerMessage, Signal};
+use signal_proto::{
+    ByeReason, Candidate, PeerId, RawValue, Role, RoomEvent, ServerMessage, Signal, decode_server, encode_server,
+};
 use tokio::time::timeout;
 
 /// Greetings that are not right: changed, of others, for others, of another code, and no greetings at all.
@@ -136,6 +139,66 @@ async fn nothing_is_said_to_one_who_has_not_the_code() {
     let Heard::Signal(_, offer) = stranger.hear().await else { panic!("no signal") };
     assert!(matches!(channel.open(&offer), Ok(Signal::Offer(_))));
     assert!(scene.camera.udp_sockets() > 0);
+    scene.end().await;
+}
+
+/// Everything that could talk a camera into a session that is not sealed, as the server itself would say it.
+fn temptations(scene: &Scene) -> Vec<Bytes> {
+    let sdp = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=recvonly\r\n";
+    let candidate =
+        Candidate { candidate: "candidate:1 1 udp 1 192.0.2.1 9 typ host".into(), sdp_m_line_index: 0, sdp_mid: None };
+    let signals = [
+        Signal::Offer(sdp.into()),
+        Signal::Answer(sdp.into()),
+        Signal::Start,
+        Signal::Candidate(candidate),
+        Signal::Bye(ByeReason::Left),
+    ]
+    .map(|signal| signal.encode());
+    let said = |event| encode_server(&ServerMessage::Room(event));
+    let mut lies = vec![Bytes::from_static(br#"{"type":"NEWS","data":{"protocol":"pair"}}"#)];
+    for peer in [PeerId::random(), PeerId::from_bytes([0; 16]), scene.camera_id] {
+        // Without a role, as in a pair room; as a camera; as a viewer; twice; and gone.
+        for role in [None, Some(Role::Camera), Some(Role::Viewer), None] {
+            lies.push(said(RoomEvent::Join { peer, role }));
+            lies.extend(signals.iter().map(|signal| said(RoomEvent::Signal { peer, signal })));
+        }
+        lies.push(said(RoomEvent::Leave { peer }));
+        lies.push(said(RoomEvent::Signal { peer, signal: &signals[0] }));
+        // Somebody without a role who has the code is greeted like anybody, and no more.
+        lies.push(said(RoomEvent::Join { peer, role: None }));
+    }
+    lies
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_lie_of_the_server_makes_the_camera_speak_unsealed() {
+    let mut scene = Scene::new().await;
+    for joined_as_a_pair in [false, true] {
+        if joined_as_a_pair {
+            // Let in as into a pair room, by a server that has forgotten what was asked for.
+            scene.evil.lie(|bytes| match decode_server(bytes) {
+                Ok(ServerMessage::Joined(_)) => vec![encode_server(&ServerMessage::Joined(None))],
+                _ => vec![bytes.clone()],
+            });
+            scene.restart().await;
+        }
+        for lie in temptations(&scene) {
+            scene.evil.tell_bytes(scene.camera_id, lie);
+        }
+        let (viewer, mut channel) = scene.prove().await;
+        // In a pair room the camera offers a quarter of a second after it has heard of somebody.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(scene.camera.udp_sockets(), 0, "no peer connection");
+        assert!(scene.said_meanwhile().is_empty(), "nothing is said");
+        scene.tell(viewer, &channel.seal(&Signal::Start).unwrap());
+        assert!(matches!(channel.open(&scene.said_to(viewer).await), Ok(Signal::Offer(_))));
+        scene.evil.remove_viewer(scene.camera_id, viewer);
+        scene.camera.wait_for(&["viewer gone"]);
+    }
+    // All that it ever said was sealed.
+    let said: Vec<Passing> = scene.evil.seen().into_iter().filter(|seen| seen.by == Role::Camera).collect();
+    assert!(said.len() >= 4 && said.iter().all(|said| bytes(&said.signal).len() >= 128));
     scene.end().await;
 }
 

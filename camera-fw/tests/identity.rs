@@ -131,6 +131,17 @@ fn a_damaged_identity_is_explained_kept_and_never_shown() {
     assert!(code(state.path()) != before);
 }
 
+#[test]
+fn where_there_is_no_identity_there_is_none_to_replace() {
+    let state = tempfile::tempdir().unwrap();
+    for folder in [state.path().to_owned(), state.path().join("none")] {
+        let refused = output(&["rekey", "--yes"], &folder);
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+        assert!(text(&refused).contains("--state-dir"), "{}", text(&refused));
+    }
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "nothing is made");
+}
+
 /// `rekey` on a terminal at which somebody types this.
 fn rekey(state_dir: &Path, typed: &str) -> Output {
     let terminal = openpty(None, None).unwrap();

@@ -40,6 +40,9 @@ pub struct Passing {
 /// What arrives in its place: itself, nothing, something else, several things.
 pub type Rule = Box<dyn FnMut(&Passing) -> Vec<Box<RawValue>> + Send>;
 
+/// What a client hears in place of what the real server says.
+pub type Lie = Box<dyn FnMut(&Bytes) -> Vec<Bytes> + Send>;
+
 #[derive(Default)]
 struct State {
     /// Every byte that clients sent and were sent, without the WebSocket's framing and masking.
@@ -47,6 +50,7 @@ struct State {
     seen: Vec<Passing>,
     taps: Vec<mpsc::UnboundedSender<Passing>>,
     rule: Option<Rule>,
+    lie: Option<Lie>,
     lines: HashMap<PeerId, mpsc::UnboundedSender<Bytes>>,
 }
 
@@ -89,9 +93,15 @@ impl EvilServer {
         self.state.lock().unwrap().rule = Some(Box::new(rule));
     }
 
-    /// From now on they pass as they are.
+    /// From now on what the real server says goes through this.
+    pub fn lie(&self, lie: impl FnMut(&Bytes) -> Vec<Bytes> + Send + 'static) {
+        self.state.lock().unwrap().lie = Some(Box::new(lie));
+    }
+
+    /// From now on everything passes as it is.
     pub fn be_honest(&self) {
-        self.state.lock().unwrap().rule = None;
+        let mut state = self.state.lock().unwrap();
+        (state.rule, state.lie) = (None, None);
     }
 
     /// The signals that will be sent from now on, as they are sent.
@@ -120,10 +130,15 @@ impl EvilServer {
         of_role(&enough.expect("too few came").unwrap())
     }
 
-    /// Tells a client anything, as if the real server did.
+    /// Tells a client something, as if the real server did.
     pub fn tell(&self, client: PeerId, message: &ServerMessage<'_>) {
+        self.tell_bytes(client, encode_server(message));
+    }
+
+    /// Tells a client anything at all.
+    pub fn tell_bytes(&self, client: PeerId, message: Bytes) {
         let state = self.state.lock().unwrap();
-        let _ = state.lines.get(&client).expect("no such client").send(encode_server(message));
+        let _ = state.lines.get(&client).expect("no such client").send(message);
     }
 
     /// Gives a client a signal, in the name of whomever.
@@ -182,8 +197,11 @@ impl Line {
                 },
                 message = server.next() => match message {
                     Some(Ok(Message::Binary(bytes))) => {
-                        self.hear_server(&bytes, &sender);
-                        client.send(Message::Binary(bytes)).await
+                        let mut sent = Ok(());
+                        for message in self.hear_server(&bytes, &sender) {
+                            sent = sent.and(client.send(Message::Binary(message)).await);
+                        }
+                        sent
                     }
                     Some(Ok(Message::Ping(bytes))) => client.send(Message::Ping(bytes)).await,
                     _ => break,
@@ -221,7 +239,7 @@ impl Line {
         vec![bytes.clone()]
     }
 
-    fn hear_server(&mut self, bytes: &Bytes, line: &mpsc::UnboundedSender<Bytes>) {
+    fn hear_server(&mut self, bytes: &Bytes, line: &mpsc::UnboundedSender<Bytes>) -> Vec<Bytes> {
         let mut state = self.state.lock().unwrap();
         state.recording.extend(bytes);
         match decode_server(bytes) {
@@ -236,5 +254,9 @@ impl Line {
             }
             _ => {}
         }
+        let Some(mut lie) = state.lie.take() else { return vec![bytes.clone()] };
+        let heard = lie(bytes);
+        state.lie = Some(lie);
+        heard
     }
 }
