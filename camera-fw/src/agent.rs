@@ -84,8 +84,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
             tracing::info!("stopping");
         }
         stay.end().await;
-        if let Some(outcome) = ended {
-            break outcome;
+        match ended {
+            Some(outcome) => break outcome,
+            None if stop.is_cancelled() => break Ok(()),
+            None => {}
         }
     };
     // Joins two threads: not on a thread that drives tasks.
@@ -130,6 +132,8 @@ struct Stay {
     door: Door,
     viewers: Viewers,
     health: Health,
+    /// Something was said once that the server could make the camera say without end.
+    warned: bool,
 }
 
 impl Stay {
@@ -156,6 +160,7 @@ impl Stay {
                 Protocol::Role => Door::Guarded(Admission::new(identity.device_key().clone())),
             },
             health: Health::new(pipeline.counters().clone()),
+            warned: false,
         }
     }
 
@@ -217,11 +222,20 @@ impl Stay {
             // It has to prove the code first.
             (Door::Guarded(_), Some(Role::Viewer)) => {}
             (Door::Guarded(_), Some(Role::Camera)) => {
-                tracing::warn!(%peer, "another camera is in this camera's room; give each camera an identity of its own");
+                self.warn(peer, "another camera is in this camera's room; give each camera an identity of its own");
             }
             (Door::Open, Some(_)) | (Door::Guarded(_), None) => {
-                tracing::warn!(%peer, "the server announces a peer as if the room were of the other mode: ignored");
+                self.warn(peer, "the server announces a peer as if the room were of the other mode: ignored");
             }
+        }
+    }
+
+    /// Warns once in a stay: of what the server says next there may be no end.
+    fn warn(&mut self, peer: PeerId, what: &str) {
+        if std::mem::replace(&mut self.warned, true) {
+            tracing::debug!(%peer, "{what}");
+        } else {
+            tracing::warn!(%peer, "{what}");
         }
     }
 

@@ -9,10 +9,11 @@
 //! is still there after a power cut.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use signal_proto::seal::{Code, DeviceKey};
 
@@ -119,13 +120,15 @@ impl Identity {
     /// If there is none, or none that can be used.
     pub fn load(state_dir: &Path) -> Result<Self, IdentityError> {
         let path = state_dir.join(FILE);
-        let metadata = fs::metadata(&path).map_err(failed("read", &path))?;
+        let mut file = File::open(&path).map_err(failed("read", &path))?;
+        let metadata = file.metadata().map_err(failed("read", &path))?;
         let damaged = |problem: &str| IdentityError::Damaged { path: path.clone(), problem: problem.to_owned() };
         if metadata.len() > FILE_BYTES {
             return Err(damaged("it is too long"));
         }
-        restrict(&path, &metadata).map_err(failed("protect", &path))?;
-        let bytes = fs::read(&path).map_err(failed("read", &path))?;
+        restrict(&file, &path, &metadata).map_err(failed("protect", &path))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed("read", &path))?;
         let text = String::from_utf8(bytes).map_err(|_| damaged("it is no text"))?;
         Self::parse(&text).map_err(|problem| damaged(&problem))
     }
@@ -160,14 +163,9 @@ impl Identity {
             Err(error) => return Err(failed("read", &path)(error)),
         };
         let identity = Self::random();
-        let place = |from: &Path, to: &Path| {
-            let new = fs::metadata(from)?;
-            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-                chown(from, Some(old.uid()), Some(old.gid()))?;
-            }
-            fs::rename(from, to)
-        };
-        identity.store(&path, place).map_err(failed("write", &path))?;
+        // Nobody but root can give a file away.
+        let owner = geteuid().is_root().then(|| (old.uid(), old.gid()));
+        identity.store(&path, owner, |from, to| fs::rename(from, to)).map_err(failed("write", &path))?;
         Ok(identity)
     }
 
@@ -176,15 +174,20 @@ impl Identity {
     /// # Errors
     /// As those of the file system; `AlreadyExists` if there is something of that name.
     pub fn store_new(&self, path: &Path) -> io::Result<()> {
-        self.store(path, |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from)))
+        self.store(path, None, |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from)))
     }
 
     /// Whole or not at all, and still there after a power cut: a temporary file, synced, put in its place, the
     /// directory synced.
-    fn store(&self, path: &Path, place: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    fn store(
+        &self,
+        path: &Path,
+        owner: Option<(u32, u32)>,
+        place: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let temporary = folder.join(format!(".{FILE}.{}", std::process::id()));
-        let placed = self.write(&temporary).and_then(|()| place(&temporary, path));
+        let placed = self.write(&temporary, owner).and_then(|()| place(&temporary, path));
         if placed.is_err() {
             let _ = fs::remove_file(&temporary);
         }
@@ -192,10 +195,14 @@ impl Identity {
         File::open(folder)?.sync_all()
     }
 
-    fn write(&self, path: &Path) -> io::Result<()> {
+    fn write(&self, path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
         // What an earlier process of the same number left behind is of no use to anybody.
         let _ = fs::remove_file(path);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+        if let Some((user, group)) = owner {
+            // The file itself, not what stands under its name by now: the folder may be another user's.
+            fchown(&file, Some(user), Some(group))?;
+        }
         file.write_all(self.to_file().as_bytes())?;
         file.sync_all()
     }
@@ -242,10 +249,10 @@ fn bytes(digits: &str) -> Option<[u8; 32]> {
 }
 
 /// An identity that others can read is one that others can use.
-fn restrict(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+fn restrict(file: &File, path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     if metadata.permissions().mode() & 0o077 != 0 {
         tracing::warn!(file = %path.display(), "others could read the identity; access is now limited to its owner");
-        fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY))?;
+        file.set_permissions(Permissions::from_mode(OWNER_ONLY))?;
     }
     Ok(())
 }
@@ -357,8 +364,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         Identity::load_or_create(dir.path()).unwrap();
         let path = dir.path().join(FILE);
-        // Only root can give a file away.
-        let given = chown(&path, Some(12_345), Some(12_345)).is_ok();
+        // Only root can give a file away; for anybody else this shows that the file is replaced all the same.
+        let given = std::os::unix::fs::chown(&path, Some(12_345), Some(12_345)).is_ok();
         Identity::replace(dir.path()).unwrap();
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.uid() == 12_345, metadata.gid() == 12_345), (given, given));

@@ -4,9 +4,9 @@
 //! password could so disturb the DTLS handshake, with a ClientHello of his own at the right moment (RFC 8826 §4.1 has the
 //! attacker on the network). ICE knows better who belongs to the session: it answers only those checks that have the right
 //! password (RFC 8445 §7.3), and talks to a TURN server with requests of its own. So a datagram that is no STUN (RFC 7983
-//! §7), or that TURN says to come from a peer (RFC 8656 §11.4), is taken only from an address to which STUN other than a
-//! check was sent before. Checks do not count: they go to candidates, and a name among those may be answered for by anybody
-//! in the network.
+//! §7), or that TURN says to come from a peer (RFC 8656 §11.4), is taken only from an address that was sent a check's
+//! success, or a request of TURN, before. Checks do not count: they go to candidates, and a name among those may be answered
+//! for by anybody in the network. Nor do errors: some are sent before the password was looked at.
 //!
 //! Media is not slowed down: only what is received is looked up, and of what is sent only STUN is noted.
 
@@ -28,8 +28,9 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 const ADDRESSES: usize = 64;
 /// STUN begins with 0 to 3 (RFC 7983 §7).
 const STUN: std::ops::RangeInclusive<u8> = 0..=3;
-/// Types of STUN messages: ICE's check, and what a TURN server forwards.
-const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
+/// Types of STUN messages (RFC 8489 §5) that say nothing of whom they go to: a check, a keep-alive, a check's refusal.
+const TO_ANYBODY: [[u8; 2]; 3] = [[0x00, 0x01], [0x00, 0x11], [0x01, 0x11]];
+/// What a TURN server forwards.
 const DATA_INDICATION: [u8; 2] = [0x00, 0x17];
 /// Names of browsers are resolved through a socket of its own, where nothing is STUN.
 const MDNS_PORT: u16 = 5353;
@@ -119,7 +120,7 @@ impl AsyncUdpSocket for GuardedSocket {
 
     fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
         let is_stun = transmit.contents.first().is_some_and(|byte| STUN.contains(byte));
-        if is_stun && !transmit.contents.starts_with(&BINDING_REQUEST) {
+        if is_stun && !TO_ANYBODY.iter().any(|kind| transmit.contents.starts_with(kind)) {
             self.note(transmit.destination);
         }
         self.socket.poll_send(cx, transmit)
@@ -247,7 +248,9 @@ mod tests {
         assert_eq!(received(&socket), [(7, stun(7).1), (9, stun(9).1)]);
         send(&socket, 7, &[1, 1, 0, 0]);
         send(&socket, 8, &[128, 96, 0, 0]);
-        send(&socket, 6, &[0, 1, 0, 0]);
+        for kind in TO_ANYBODY {
+            send(&socket, 6, &kind);
+        }
         assert_eq!(received(&socket), [(7, hello(7).1), (9, stun(9).1)]);
         assert_eq!(received(&socket), [(7, hello(7).1)]);
         assert_eq!(

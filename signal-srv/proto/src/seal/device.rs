@@ -97,7 +97,6 @@ impl DeviceKey {
     ) -> Result<(Box<RawValue>, Channel), SealError> {
         let code = self.code();
         let first = form::decode::<{ handshake::FIRST_BYTES }>(first)?;
-        handshake::refuse_low_order(&first)?;
         let builder = handshake::builder(ephemeral);
         let (prologue, psk) = (Ids { viewer, camera }.prologue(&code), code.psk());
         let mut noise = builder
@@ -108,6 +107,8 @@ impl DeviceKey {
             .map_err(|_| SealError::Handshake)?;
         let mut payload = [0; 0];
         noise.read_message(&first, &mut payload).map_err(|_| SealError::Handshake)?;
+        // Only now: this is work, and who has not the code is not worth it.
+        handshake::refuse_low_order(&first)?;
         let mut reply = [0; PROOF_BYTES];
         let length = noise.write_message(&self.nonce, &mut reply).map_err(|_| SealError::Handshake)?;
         let transport = noise.into_transport_mode().map_err(|_| SealError::Handshake)?;

@@ -23,6 +23,9 @@ const TAG_BYTES: usize = 16;
 /// The longest sealed message.
 pub(super) const SEALED_BYTES: usize = PLAINTEXT_BYTES + TAG_BYTES;
 
+/// `{"noise":""}`, and room for another way to write it.
+const ENVELOPE_BYTES: usize = 64;
+
 // The server adds an envelope to `{"noise":""}` and the digits.
 const _: () = assert!(SEALED_BYTES.div_ceil(3) * 4 + 128 <= MESSAGE_BYTES);
 
@@ -41,10 +44,11 @@ pub(super) fn encode(bytes: &[u8]) -> Box<RawValue> {
 
 /// The bytes of a sealed message, which has at most `LIMIT` of them.
 pub(super) fn decode<const LIMIT: usize>(raw: &RawValue) -> Result<Vec<u8>, SealError> {
-    let Sealed { noise } = serde_json::from_str(raw.get()).map_err(|_| SealError::Form)?;
-    if noise.len() > LIMIT.div_ceil(3) * 4 {
+    // White space is JSON, and it is kept where a message is.
+    if raw.get().len() > LIMIT.div_ceil(3) * 4 + ENVELOPE_BYTES {
         return Err(SealError::Form);
     }
+    let Sealed { noise } = serde_json::from_str(raw.get()).map_err(|_| SealError::Form)?;
     let bytes = URL_SAFE_NO_PAD.decode(&*noise).map_err(|_| SealError::Form)?;
     if bytes.len() > LIMIT { Err(SealError::Form) } else { Ok(bytes) }
 }
@@ -121,6 +125,7 @@ mod tests {
             r#"{"noise":"AA EC"}"#,
             r#"{"noise":"AAECAw"}"#,
             r#"{"noise":"AAECAwAA"}"#,
+            &format!(r#"{{"noise":{}"AAEC"}}"#, " ".repeat(100)),
         ] {
             assert!(matches!(decode::<3>(&raw(bad)), Err(SealError::Form)), "{bad}");
         }

@@ -122,7 +122,7 @@ mod tests {
         let one = [[1].as_slice(), &[0; 31]].concat();
         let minus_one = [[0xec].as_slice(), &[0xff; 30], &[0x7f]].concat();
         let of_order_eight = "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800";
-        let of_order_eight = Code::from_bytes(*of_order_eight.parse::<Code>().unwrap().as_bytes());
+        let of_order_eight: Code = of_order_eight.parse().unwrap();
         for point in [&[0; 32][..], &one, &minus_one, of_order_eight.as_bytes()] {
             assert!(matches!(refuse_low_order(point), Err(SealError::Handshake)));
         }
