@@ -82,8 +82,9 @@ export function padded(signal) {
 
 /**
  * @param {Bytes} plaintext
- * @returns {Record<string, unknown>} the signal
- * @throws if this is not exactly what `padded` makes of an object
+ * @returns {Record<string, unknown> | null} the signal; null if it is padded well and holds none, which is the camera's
+ *   own doing: it may be newer than this page
+ * @throws if the padding is not exactly as `padded` makes it
  */
 export function unpadded(plaintext) {
     const length = plaintext.length < 2 ? 0 : new DataView(plaintext.buffer, plaintext.byteOffset).getUint16(0);
@@ -91,11 +92,13 @@ export function unpadded(plaintext) {
     if (plaintext.length !== paddedSize(length) || plaintext.subarray(end).some((byte) => byte !== 0)) {
         throw new RangeError('the padding is not as it has to be');
     }
-    const signal = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(plaintext.subarray(2, end)));
-    if (typeof signal !== 'object' || signal === null || Array.isArray(signal)) {
-        throw new TypeError('a signal is an object');
+    try {
+        const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(plaintext.subarray(2, end));
+        const signal = JSON.parse(text);
+        return typeof signal === 'object' && !Array.isArray(signal) ? signal : null;
+    } catch {
+        return null;
     }
-    return signal;
 }
 
 /** @param {number} length */
@@ -261,7 +264,7 @@ export class Channel {
             throw new RangeError('no sealed signal has this length');
         }
         const signal = unpadded(await this.#ciphers.receive.open(ciphertext));
-        if (!this.#over) {
+        if (signal && !this.#over) {
             return () => this.#around.onOpened(signal);
         }
     }

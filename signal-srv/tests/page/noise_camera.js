@@ -128,7 +128,7 @@ export class NoiseCamera {
 
     /**
      * @param {unknown} value
-     * @returns {Promise<Record<string, unknown>>}
+     * @returns {Promise<Record<string, unknown> | null>}
      */
     async open(value) {
         return unpadded(await this.#open.receive.open(sealedBytes(value)));

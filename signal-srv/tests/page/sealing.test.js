@@ -238,9 +238,13 @@ const MALFORMED = {
     'padding that is not zero at its start': () => withByte(padded({}), 4, 0x20),
     'a length beyond the end': () => withByte(padded({}), 0, 0xff),
     'a length that cuts the JSON off': () => withByte(padded({ a: 1 }), 1, 3),
-    'no length': () => new Uint8Array(1024),
     'more steps than are allowed': () => concat(Uint8Array.of(0, 2), bytesOf('{}'), new Uint8Array(48 * 1024 - 4)),
     'a length that is more than is allowed': () => plain(`{"a":"${'x'.repeat(47 * 1024)}"}`, 48),
+};
+
+/** Plaintexts that are padded well and hold no signal. @type {Record<string, () => Uint8Array<ArrayBuffer>>} */
+const MEANINGLESS = {
+    'no length': () => new Uint8Array(1024),
     'no JSON': () => plain('{type:"bye"}'),
     'two JSONs': () => plain('{}{}'),
     'JSON that is no object': () => plain('[]'),
@@ -276,6 +280,15 @@ for (const [what, make] of Object.entries(MALFORMED)) {
         const { viewer, camera } = await acquaintance();
         await viewer.hears(await camera.sealBytes(make()));
         assert.deepEqual(viewer.reported, ['proven', 'refuted']);
+    });
+}
+
+for (const [what, make] of Object.entries(MEANINGLESS)) {
+    test(`what the camera has sealed and is no signal is ignored, and the session goes on: ${what}`, async () => {
+        const { viewer, camera } = await acquaintance();
+        await viewer.hears(await camera.sealBytes(make()), await camera.seal({ type: 'bye' }));
+        assert.deepEqual(viewer.reported, ['proven', { type: 'bye' }]);
+        assert.equal(viewer.channel.refuted, false);
     });
 }
 
