@@ -63,7 +63,7 @@ export function offer(state, peer, sdp) {
     const claimants = moved(state.claimants, peer, 'asked');
     const session = state.sessions + 1;
     return {
-        state: { ...state, claimants, sessions: session, coming: { session, peer, origin }, refusal: null },
+        state: { ...state, claimants, resting: false, sessions: session, coming: { session, peer, origin }, refusal: null },
         effects: [
             ...closing(state.coming),
             { do: 'answer', session, peer, sdp, iceServers: state.iceServers },
@@ -154,9 +154,12 @@ function overdue(state) {
         return { state: { ...state, claimants: withoutOffer(state) }, effects: [] };
     }
     if (!state.shown && !some(state.claimants, 'asked')) {
+        // Who came while the page rested is greeted anew with everybody else.
+        if (state.resting || !some(state.claimants, 'greeted')) {
+            return again(state);
+        }
         // Who has not proven anything by now is as good as absent.
-        const claimants = allMoved(state.claimants, 'greeted', 'silent');
-        return some(state.claimants, 'greeted') ? afterLoss({ ...state, claimants }) : again(state);
+        return afterLoss({ ...state, claimants: allMoved(state.claimants, 'greeted', 'silent') });
     }
     // Neither an offer nor a frame came: begin again, as a new viewer. A picture that was lost is no failed session yet.
     const dropped = { ...state, shown: null, blocked: false, failures: state.failures + (state.shown ? 0 : 1) };

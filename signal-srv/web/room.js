@@ -78,7 +78,7 @@ export function served(state, but) {
  */
 export function ask(state, peer) {
     return {
-        state: { ...state, claimants: moved(state.claimants, peer, 'asked') },
+        state: { ...state, resting: false, claimants: moved(state.claimants, peer, 'asked') },
         effects: [{ do: 'ask', peer }, expect(PICTURE_MS)],
     };
 }
@@ -145,7 +145,16 @@ export function pause(state, attempt) {
 export function joined(state, peers, iceServers) {
     const claimants = greeted(peers);
     /** @type {State} */
-    const next = { ...state, link: 'joined', attempt: 0, timedOut: false, retryAt: null, claimants, iceServers };
+    const next = {
+        ...state,
+        link: 'joined',
+        attempt: 0,
+        timedOut: false,
+        retryAt: null,
+        claimants,
+        resting: false,
+        iceServers,
+    };
     if (claimants.length === 0) {
         return emptied({ ...next, refusal: null });
     }
@@ -164,8 +173,9 @@ export function cameraJoined(state, peer) {
         return { state, effects: [] };
     }
     const claimants = [...state.claimants, ...greeted([peer])];
-    const running = state.coming !== null || (state.shown !== null && !state.shown.interrupted) || served(state);
-    return { state: { ...state, claimants }, effects: running ? [] : [expect(PROOF_MS)] };
+    // With others in the room, or a picture that was lost, the page waits already: who comes and goes must not prolong that.
+    const waiting = state.claimants.length > 0 || state.coming !== null || state.shown !== null;
+    return { state: { ...state, claimants }, effects: waiting ? [] : [expect(PROOF_MS)] };
 }
 
 /**
@@ -227,7 +237,10 @@ export function refuted(state, peer) {
         // It was the camera, so it may be again for a new viewer: not at once, or who tampers could keep this page busy.
         return after(effects, pause({ ...next, failures: state.failures + 1 }, state.failures + 1));
     }
-    return after(effects, served(next) ? { state: next, effects: [] } : afterLoss(next));
+    // Somebody who never was the camera is no loss: what the page waits for, it waits for already.
+    const lost = coming !== null || shown !== null || stage === 'asked';
+    const waiting = !lost && (state.resting || some(next.claimants, 'greeted'));
+    return after(effects, waiting || served(next) ? { state: next, effects: [] } : afterLoss(next));
 }
 
 /**
@@ -262,7 +275,7 @@ export function emptied(state) {
     if (state.shown?.interrupted) {
         return dropShown(state);
     }
-    return { state: { ...state, failures: 0 }, effects: [stop('picture')] };
+    return { state: { ...state, failures: 0, resting: false }, effects: [stop('picture')] };
 }
 
 /**
@@ -297,13 +310,13 @@ export function afterLoss(state) {
         return rejoin(state);
     }
     if (some(claimants, 'greeted')) {
-        return { state, effects: [expect(PROOF_MS)] };
+        return { state: { ...state, resting: false }, effects: [expect(PROOF_MS)] };
     }
     if (claimants.length === 0) {
         return emptied(state);
     }
     const patience = some(claimants, 'stopped', 'refuted') ? STOPPED_MS : SILENT_MS;
-    return { state: { ...state, failures: 0 }, effects: [expect(patience)] };
+    return { state: { ...state, failures: 0, resting: true }, effects: [expect(patience)] };
 }
 
 /**

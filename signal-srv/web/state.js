@@ -61,6 +61,7 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  * @property {boolean} timedOut whether one of them got no answer at all
  * @property {number | null} retryAt when the next attempt is due, by the page's clock in milliseconds
  * @property {Claimants} claimants who is in the room as a camera; empty while the link is down
+ * @property {boolean} resting whether nobody in the room was the camera, so that the page waits to greet everybody anew
  * @property {'silent' | 'impostor' | null} doubt what the room was last found to hold in place of the camera
  * @property {RTCIceServer[]} iceServers
  * @property {Coming | null} coming the session that has no picture yet
@@ -148,6 +149,7 @@ export function initialState(obstacle = null) {
         timedOut: false,
         retryAt: null,
         claimants: [],
+        resting: false,
         doubt: null,
         iceServers: [],
         coming: null,

@@ -6,7 +6,7 @@ import { OTHER_ACCESS, Page, offered, opening, sdp } from './scripted.js';
 
 /** @import {Event} from '../../web/state.js' */
 
-test('whatever comes in whatever order: nothing without a proof, each session closed once, a camera brings a picture', () => {
+test('whatever comes in whatever order: nothing without a proof, each session closed once, no wait without an end', () => {
     /** @type {Event[]} */
     const events = ['a', 'b'].flatMap((peer) => /** @type {Event[]} */ ([
         { type: 'joined', cameras: [peer], iceServers: [] },
@@ -46,6 +46,7 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
         const open = new Set();
         const proven = new Set();
         const asked = new Set();
+        let waiting = false;
         const log = [];
         for (let i = 0; i < 60; i += 1) {
             const session = Math.max(1, page.state.sessions - random(3));
@@ -65,6 +66,12 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
             ];
             if (page.state.link === 'down' && fromServer.includes(event.type)) {
                 continue;
+            }
+            if (event.type === 'timer' && event.timer === 'picture') {
+                if (!waiting) {
+                    continue;
+                }
+                waiting = false;
             }
             log.push(event.type);
             const stage = event.type === 'camera-proven' && stageOf(page.state.claimants, event.peer);
@@ -88,8 +95,13 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
                     open.add(effect.session);
                 } else if (effect.do === 'close') {
                     assert.ok(open.delete(effect.session), `closed twice: ${log.join(' ')}`);
+                } else if ((effect.do === 'start' || effect.do === 'stop') && effect.timer === 'picture') {
+                    waiting = effect.do === 'start';
                 }
             }
+            const { link, claimants, coming, shown } = page.state;
+            const due = coming !== null || (claimants.length > 0 && shown === null) || shown?.interrupted;
+            assert.ok(waiting || link !== 'joined' || !due, `waits for ever: ${log.join(' ')}`);
             const held = [page.state.coming, page.state.shown].filter((entry) => entry !== null).map((entry) => entry.session);
             assert.deepEqual([...open].sort(), held.sort(), log.join(' '));
         }

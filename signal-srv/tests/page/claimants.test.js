@@ -8,6 +8,8 @@ import { INTERRUPTED_MS } from '../../web/picture.js';
 import { PICTURE_MS, PROOF_MS, REFUSED_MS, RESERVE_MS, SILENT_MS, STOPPED_MS } from '../../web/room.js';
 import { ACCESS, Page, closed, inRoom, live, offered, opening, proves, refutes, sdp } from './scripted.js';
 
+/** @import {Event} from '../../web/state.js' */
+
 const AGAIN = { do: 'connect', access: ACCESS };
 
 /** @param {string} peer */
@@ -219,4 +221,57 @@ test('a typed code without check digits is trusted when a camera has proven itse
     assert.equal(page.state.checked, false);
     proves(page.on({ type: 'joined', cameras: ['a'], iceServers: [] }), 'a');
     assert.equal(page.state.checked, true);
+});
+
+/**
+ * Lets somebody come into the camera's place every four seconds and go again after three, by the page's own timer.
+ * @param {Page} page
+ * @param {boolean} refuted whether that one is refuted at once; else it says nothing
+ * @returns {number} after how many milliseconds the page joins the room anew; Infinity if it does not within 100 s
+ */
+function besieged(page, refuted) {
+    let due = Infinity;
+    for (let now = 0; now < 100_000; now += 1000) {
+        const peer = `squatter ${Math.floor(now / 4000)}`;
+        /** @type {Event[]} */
+        const events = due <= now ? [{ type: 'timer', timer: 'picture' }] : [];
+        if (now % 4000 === 0 && now > 0) {
+            events.push({ type: 'camera-joined', peer });
+            if (refuted) {
+                events.push({ type: 'camera-refuted', peer });
+            }
+        } else if (now % 4000 === 3000) {
+            events.push({ type: 'camera-left', peer });
+        }
+        // To begin with, what the page did last.
+        for (const effects of [now === 0 ? page.effects : [], ...events.map((event) => page.on(event).effects)]) {
+            for (const effect of effects) {
+                if (effect.do === 'connect') {
+                    return now;
+                }
+                if ((effect.do === 'start' || effect.do === 'stop') && effect.timer === 'picture') {
+                    due = effect.do === 'start' ? now + effect.after : Infinity;
+                }
+            }
+        }
+    }
+    return Infinity;
+}
+
+test('who comes and goes in the camera’s place does not keep the page from greeting the camera anew', () => {
+    for (const refuted of [false, true]) {
+        const after = (/** @type {Page} */ page) => besieged(page, refuted);
+        // Who was refuted and is still there when the time for proofs is over makes the wait the longer one.
+        assert.equal(after(inRoom('a')), PROOF_MS + (refuted ? STOPPED_MS : SILENT_MS), 'it dropped the greeting');
+        assert.equal(after(refutes(inRoom('a'), 'a')), STOPPED_MS, 'somebody has meddled with its answer');
+        assert.equal(after(live().on({ type: 'bye', peer: 'a', reason: 'stopping' })), STOPPED_MS, 'it has stopped');
+        const lost = live().on({ type: 'stalled', session: 1, seconds: 5 });
+        assert.equal(after(lost), INTERRUPTED_MS, 'its picture was lost');
+    }
+});
+
+test('who comes while the page waits to greet everybody anew is heard all the same', () => {
+    const page = inRoom('a').on({ type: 'timer', timer: 'picture' }).on({ type: 'camera-joined', peer: 'b' });
+    assert.deepEqual(page.effects, [], 'and the wait goes on');
+    assert.deepEqual(proves(page, 'b').effects, asks('b'));
 });
