@@ -10,11 +10,12 @@
  * A code is turned into access to its camera at once and is gone then: no code is kept anywhere.
  */
 
-import { accessOf, supported } from './access.js';
+import { supported } from './access.js';
 import { backoff } from './backoff.js';
 import { all, forget, freeName, remember, rename, tidyName } from './cameras.js';
 import { HEX_DIGITS, digitCount, parseCode, parseFragment } from './code.js';
 import { Player } from './player.js';
+import { Reading } from './reading.js';
 import { Scan, scannable } from './scan.js';
 import { serverUrl } from './server.js';
 import { Session } from './session.js';
@@ -24,7 +25,6 @@ import { figuresOf } from './stats.js';
 import { chooseLanguage } from './strings.js';
 import { View } from './view.js';
 
-/** @import {ParsedCode} from './code.js' */
 /** @import {Effect, Event, Obstacle, Timer} from './state.js' */
 /** @import {Sample} from './stats.js' */
 /** @import {Action} from './view.js' */
@@ -57,10 +57,7 @@ let countdown;
 /** @type {{session: number, sample: Sample} | null} */
 let lastSample = null;
 let detailsOpen = false;
-/** How many codes were given; one that is read late does not replace the one that came after it. */
-let given = 0;
-/** Whether a scanned code is being read; it is seen again and again while it is in view. */
-let reading = false;
+const reading = new Reading(dispatch);
 
 const view = new View(language, words, {
     onCode: typed,
@@ -69,7 +66,7 @@ const view = new View(language, words, {
     onRename: (id, name) => change(rename(id, tidyName(name) || nameFor())),
     onForget: (id) => change(forget(id)),
     onRemember: (name) => dispatch({ type: 'remember', name }),
-    onAction: (action) => dispatch(eventOf(action)),
+    onAction: act,
     onPlay: () => player.play(),
     onDetails: (shown) => {
         detailsOpen = shown;
@@ -136,11 +133,12 @@ function carryOut(effect) {
             return change(remember(effect.access, tidyName(effect.name) || nameFor()));
         case 'scan':
             scan = new Scan(view.start.viewfinder, {
-                onText: scanned,
+                onText: (text) => void reading.scan(text, view.start.keep),
                 onOver: (problem) => dispatch({ type: 'scan-over', problem }),
             });
             return;
         case 'end-scan':
+            reading.dropScan();
             scan?.stop();
             scan = null;
             return;
@@ -236,45 +234,12 @@ function sampled(session, sample) {
 }
 
 /**
- * Takes a code, right or wrong.
- * @param {Promise<ParsedCode>} parsing
- * @param {{checked: boolean, keep: boolean}} manner whether a typing error can be excluded; whether it is to be remembered
- */
-async function give(parsing, { checked, keep }) {
-    given += 1;
-    const turn = given;
-    const { code, problem } = await parsing;
-    const access = code && (await accessOf(code));
-    if (turn === given) {
-        dispatch(access ? { type: 'open', access, checked, keep } : { type: 'wrong-code', problem: problem ?? { kind: 'empty' } });
-    }
-}
-
-/**
  * @param {string} text
  * @param {boolean} keep
  */
 function typed(text, keep) {
     const unchecked = !text.includes('#') && digitCount(text) === HEX_DIGITS;
-    void give(parseCode(text), { checked: !unchecked, keep });
-}
-
-/**
- * Takes what a QR code says, if it is the code of a camera: of a link, whatever the host, the fragment alone.
- * @param {string} text
- */
-async function scanned(text) {
-    if (reading) {
-        return;
-    }
-    reading = true;
-    const parsed = await parseCode(text);
-    if (state.scanning && parsed.problem) {
-        dispatch({ type: 'scan-problem', problem: 'foreign' });
-    } else if (state.scanning) {
-        await give(Promise.resolve(parsed), { checked: true, keep: view.start.keep });
-    }
-    reading = false;
+    void reading.give(parseCode(text), { checked: !unchecked, keep });
 }
 
 /**
@@ -288,7 +253,7 @@ function takeFragment() {
     }
     history.replaceState(null, '', pathname + search);
     if (!state.obstacle) {
-        void give(prefilled(hash), { checked: true, keep: false });
+        void reading.give(prefilled(hash), { checked: true, keep: false });
     }
     return true;
 }
@@ -305,19 +270,19 @@ async function prefilled(hash) {
     return parsed;
 }
 
-/**
- * @param {Action} action
- * @returns {Event}
- */
-function eventOf(action) {
-    return action === 'cancel' ? { type: 'scan-over', problem: null } : { type: action };
+/** @param {Action} action */
+function act(action) {
+    if (action !== 'retry') {
+        reading.drop();
+    }
+    dispatch(action === 'cancel' ? { type: 'scan-over', problem: null } : { type: action });
 }
 
 /** @param {string} id of a remembered camera */
 function open(id) {
     const entry = state.list.find((remembered) => remembered.id === id);
     if (entry) {
-        given += 1;
+        reading.drop();
         dispatch({ type: 'open', access: entry.access, checked: true, keep: false });
     }
     return entry !== undefined;
@@ -413,7 +378,7 @@ async function begin() {
     if (!linked) {
         const id = bookmarked();
         await Promise.race([listed, new Promise((resolve) => setTimeout(resolve, LIST_MS))]);
-        if (given === 0 && !open(id)) {
+        if (!reading.begun && !open(id)) {
             render();
         }
     }

@@ -23,6 +23,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
  * @property {boolean} [tap] whether the browser wants a tap before it plays
  * @property {boolean} [ancient] whether the browser lacks WebRTC
  * @property {boolean} [old] whether the browser lacks X25519
+ * @property {boolean} [slow] whether no code becomes access to its camera before `goOn` is called
  * @property {boolean} [insecure] whether the page came by plain HTTP from another machine
  * @property {boolean} [forgetful] whether the browser lacks IndexedDB
  * @property {boolean} [keyless] whether the browser stores no keys in it
@@ -62,6 +63,17 @@ export function installCamera({ scene, identity }) {
         Object.defineProperty(crypto.subtle, 'generateKey', {
             value: () => Promise.reject(new DOMException('', 'NotSupportedError')),
         });
+    }
+    if (scene.slow) {
+        const { deriveBits } = crypto.subtle;
+        /** @param {Parameters<typeof deriveBits>} parameters */
+        crypto.subtle.deriveBits = async (...parameters) => {
+            const { info } = /** @type {{info?: Uint8Array}} */ (parameters[0]);
+            if (new TextDecoder().decode(info) === 'room') {
+                await new Promise((resolve) => (world.goOn = resolve));
+            }
+            return deriveBits.apply(crypto.subtle, parameters);
+        };
     }
     if (scene.insecure) {
         Object.defineProperty(world, 'isSecureContext', { value: false });

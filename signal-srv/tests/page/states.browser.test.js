@@ -247,6 +247,17 @@ test('scanning: the code of a link, whatever its host, shows the picture, and th
     });
 });
 
+test('scanning: cancelled while the code is being read, its camera is not opened', async () => {
+    await visit({ claimants: ['camera'], scan: 'code', slow: true }, { fragment: '' }, async (page) => {
+        await page.click('#scan');
+        await page.waitForFunction(() => /** @type {any} */ (globalThis).goOn);
+        await page.click('#cancel');
+        await page.evaluate(() => /** @type {any} */ (globalThis).goOn());
+        await page.waitForTimeout(300);
+        assert.equal(await page.getAttribute('body', 'data-state'), 'enter-code');
+    });
+});
+
 test('scanning: refused, or impossible', async () => {
     for (const [scan, words] of /** @type {const} */ ([
         ['denied', /may not use/u],
