@@ -13,6 +13,18 @@ import { ownAddresses } from './secrets.js';
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const WEB = new URL('../../web/', import.meta.url);
 const META = /(<meta name="roomcam-server" content=")(?=")/u;
+const ADVICE = new URL('../../../docs/security.md', import.meta.url);
+
+/**
+ * The content policy that the documentation advises such a host to send.
+ * @param {string} server
+ */
+async function policy(server) {
+    const advice = (await readFile(ADVICE, 'utf8')).replaceAll(/\s+/gu, ' ');
+    const advised = /`Content-Security-Policy: ([^`]+)`/u.exec(advice)?.[1] ?? '';
+    assert.ok(advised.includes('connect-src wss://cam.example.org:8192;'), advised);
+    return advised.replace('wss://cam.example.org:8192', server.replace(/\/ws$/u, ''));
+}
 
 /** A host of the page's files alone, as anybody can run one, with the server's address in the page. */
 class Host {
@@ -27,7 +39,10 @@ class Host {
             const path = url === '/' ? 'index.html' : url.slice(1);
             try {
                 const file = await readFile(fileURLToPath(new URL(path, WEB)), 'utf8');
-                answer.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' });
+                answer.writeHead(200, {
+                    'content-type': TYPES[extname(path)] ?? 'application/octet-stream',
+                    'content-security-policy': await policy(server),
+                });
                 answer.end(path === 'index.html' ? file.replace(META, `$1${server}`) : file);
             } catch {
                 answer.writeHead(404).end();
