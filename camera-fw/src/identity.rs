@@ -8,14 +8,16 @@
 //! Whoever reads the file can pose as the camera, so it is its owner's alone. It is written whole or not at all, and it
 //! is still there after a power cut.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use signal_proto::seal::{Code, DeviceKey};
+
+use crate::private_file;
 
 /// The file in the state directory.
 pub const FILE: &str = "identity";
@@ -165,46 +167,16 @@ impl Identity {
         let identity = Self::random();
         // Nobody but root can give a file away.
         let owner = geteuid().is_root().then(|| (old.uid(), old.gid()));
-        identity.store(&path, owner, |from, to| fs::rename(from, to)).map_err(failed("write", &path))?;
+        private_file::replace(&path, identity.to_file().as_bytes(), owner).map_err(failed("write", &path))?;
         Ok(identity)
     }
 
-    /// Writes it to a file that does not exist yet: a link, unlike a rename, replaces nothing.
+    /// Writes it to a file that does not exist yet.
     ///
     /// # Errors
     /// As those of the file system; `AlreadyExists` if there is something of that name.
     pub fn store_new(&self, path: &Path) -> io::Result<()> {
-        self.store(path, None, |from, to| fs::hard_link(from, to).and_then(|()| fs::remove_file(from)))
-    }
-
-    /// Whole or not at all, and still there after a power cut: a temporary file, synced, put in its place, the
-    /// directory synced.
-    fn store(
-        &self,
-        path: &Path,
-        owner: Option<(u32, u32)>,
-        place: impl FnOnce(&Path, &Path) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let temporary = folder.join(format!(".{FILE}.{}", std::process::id()));
-        let placed = self.write(&temporary, owner).and_then(|()| place(&temporary, path));
-        if placed.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        placed?;
-        File::open(folder)?.sync_all()
-    }
-
-    fn write(&self, path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-        // What an earlier process of the same number left behind is of no use to anybody.
-        let _ = fs::remove_file(path);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
-        if let Some((user, group)) = owner {
-            // The file itself, not what stands under its name by now: the folder may be another user's.
-            fchown(&file, Some(user), Some(group))?;
-        }
-        file.write_all(self.to_file().as_bytes())?;
-        file.sync_all()
+        private_file::create(path, self.to_file().as_bytes())
     }
 
     /// The text of the file.
@@ -229,8 +201,7 @@ impl Identity {
     /// # Errors
     /// As those of the file system.
     pub fn note_shown(&self, state_dir: &Path) -> io::Result<()> {
-        let path = state_dir.join(SHOWN);
-        OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(path)?.write_all(&self.mark())
+        private_file::replace(&state_dir.join(SHOWN), &self.mark(), None)
     }
 
     /// Whether [`Identity::note_shown`] was called for this identity, and not only for one before it.

@@ -34,5 +34,6 @@ pub mod health;
 pub mod identity;
 pub mod label;
 pub mod pipeline;
+mod private_file;
 pub mod signaling;
 pub mod viewer;

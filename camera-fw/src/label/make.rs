@@ -4,9 +4,10 @@ use tokio_tungstenite::tungstenite::http::Uri;
 
 use super::fonts::Fonts;
 use super::layout::{self, Label};
-use super::{LabelError, Options, Report, Target, files, render, sheet};
+use super::{LabelError, Options, Report, Target, render, sheet};
 use crate::config::{Config, Name, Protocol};
 use crate::identity::Identity;
+use crate::private_file;
 
 /// Writes the label of this camera, or a sheet of labels with fresh identities.
 ///
@@ -30,7 +31,8 @@ fn single(target: &Target, name: &Name, config: &Config) -> Result<(String, Stri
     let (fonts, drawable) = Fonts::covering(&name.to_string())?;
     let label = Label::new(identity.code(), &config.page_url, drawable.name);
     let tree = fonts.outline(&layout::single(&label, &fonts)?)?;
-    files::replace(&target.path, &render::one(&tree, target.format)?).map_err(LabelError::write(&target.path))?;
+    private_file::replace(&target.path, &render::one(&tree, target.format)?, None)
+        .map_err(LabelError::write(&target.path))?;
     let summary = format!(
         "{} is this camera's label, {}. Print it in its own size (100 %), then delete the file: who holds the code can watch.\n",
         target.path.display(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   identity ─▶ code, link ─▶ layout (SVG, millimetres) ─▶ fonts (texts become outlines) ─▶ render ─▶ .svg .pdf .png
-//!      └─ with --sheet N fresh ones, each in a folder of its own beside the labels ─▶ files
+//!      └─ with --sheet N fresh ones, each in a folder of its own beside the labels ─▶ files of their owner alone
 //! ```
 //!
 //! Whoever reads a label can watch, so its file is its owner's alone, like the identity. What draws it is left out
@@ -16,8 +16,6 @@ use crate::config::Config;
 use crate::config::Name;
 use crate::identity::IdentityError;
 
-#[cfg(feature = "label")]
-mod files;
 #[cfg(feature = "label")]
 mod fonts;
 #[cfg(feature = "label")]

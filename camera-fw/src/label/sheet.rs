@@ -3,12 +3,12 @@
 use std::io;
 use std::path::Path;
 
-use super::files::{Temporary, create_folder};
 use super::fonts::Fonts;
 use super::layout::{self, Label, PER_PAGE};
 use super::render::{self, Document};
 use super::{Format, LabelError, Name, Target};
 use crate::identity::{self, Identity};
+use crate::private_file::{Temporary, create_folder};
 
 /// Writes so many labels, and the identities into the folder of the same name; says so, and which letters of the name
 /// no font had.
@@ -33,7 +33,7 @@ pub(super) fn write(target: &Target, name: &Name, count: u16, page_url: &str) ->
         labels.push(Label::new(identity.code(), page_url, format!("{} {number}", drawable.name)));
     }
     let drawn = draw(&labels, &fonts, target.format)?;
-    let file = Temporary::file(&target.path, &drawn).map_err(LabelError::write(&target.path))?;
+    let file = Temporary::file(&target.path, &drawn, None).map_err(LabelError::write(&target.path))?;
 
     // The folder first: identities without labels can have theirs made again, labels without identities are waste.
     cameras.become_folder(&folder).map_err(refused(&folder))?;

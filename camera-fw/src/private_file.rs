@@ -1,37 +1,55 @@
-//! Files that hold codes: for their owner alone, whole or not at all, and still there after a power cut.
+//! Files that hold identities or codes: for their owner alone, whole or not at all, and still there after a power cut.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+#[cfg(feature = "label")]
+use std::fs::DirBuilder;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+#[cfg(feature = "label")]
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 const OWNER_ONLY: u32 = 0o600;
+#[cfg(feature = "label")]
 const FOLDER: u32 = 0o700;
 
-/// Writes the file, in the place of another one of that name.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = Temporary::file(path, content)?;
+/// User and group of a file.
+pub(crate) type Owner = (u32, u32);
+
+/// Writes the file; `AlreadyExists` if there is something of that name.
+pub(crate) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    Temporary::file(path, content, None)?.become_file(path)
+}
+
+/// Writes the file, in the place of another one of that name, and gives it away where there is somebody to give it to.
+pub(crate) fn replace(path: &Path, content: &[u8], owner: Option<Owner>) -> io::Result<()> {
+    let temporary = Temporary::file(path, content, owner)?;
     fs::rename(temporary.path(), path)?;
     sync(&folder_of(path))
 }
 
 /// Something that is deleted with all that is in it, unless it was given a name before.
-pub(super) struct Temporary {
+pub(crate) struct Temporary {
     path: PathBuf,
 }
 
 impl Temporary {
     /// A file beside the one that it becomes.
-    pub(super) fn file(becomes: &Path, content: &[u8]) -> io::Result<Self> {
+    pub(crate) fn file(becomes: &Path, content: &[u8], owner: Option<Owner>) -> io::Result<Self> {
         let temporary = Self::beside(becomes)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&temporary.path)?;
+        if let Some((user, group)) = owner {
+            // The file itself, not what stands under its name by now: the folder may be another user's.
+            fchown(&file, Some(user), Some(group))?;
+        }
         file.write_all(content)?;
         file.sync_all()?;
         Ok(temporary)
     }
 
     /// An empty folder beside the one that it becomes.
-    pub(super) fn folder(becomes: &Path) -> io::Result<Self> {
+    #[cfg(feature = "label")]
+    pub(crate) fn folder(becomes: &Path) -> io::Result<Self> {
         let temporary = Self::beside(becomes)?;
         create_folder(&temporary.path)?;
         Ok(temporary)
@@ -46,20 +64,22 @@ impl Temporary {
         Ok(temporary)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Gives the folder its name, if there is nothing in a folder of that name.
-    pub(super) fn become_folder(&self, path: &Path) -> io::Result<()> {
+    #[cfg(feature = "label")]
+    pub(crate) fn become_folder(&self, path: &Path) -> io::Result<()> {
         sync(&self.path)?;
         fs::rename(&self.path, path)?;
         sync(&folder_of(path))
     }
 
     /// Gives the file its name, if there is nothing of that name: a link, unlike a rename, replaces nothing.
-    pub(super) fn become_file(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn become_file(&self, path: &Path) -> io::Result<()> {
         fs::hard_link(&self.path, path)?;
+        self.remove();
         sync(&folder_of(path))
     }
 
@@ -75,7 +95,8 @@ impl Drop for Temporary {
 }
 
 /// A folder for its owner alone.
-pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+#[cfg(feature = "label")]
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(FOLDER).create(path)
 }
 
