@@ -95,13 +95,13 @@ fn main() -> ExitCode {
 }
 
 fn try_formats(arguments: &Arguments) -> Result<(), Failure> {
-    let wanted = Wanted { size: arguments.size, fps: arguments.fps };
+    let settings = Wanted { size: arguments.size, fps: arguments.fps }.into();
     let formats = arguments.format.map_or_else(|| PixelFormat::ALL.to_vec(), |format| vec![format]);
     let mut lacking = None;
     let mut tried = false;
     for format in formats {
         let options = DeviceOptions { format: Some(format), stride: arguments.stride };
-        let source = match open_device(&arguments.device, wanted, options) {
+        let source = match open_device(&arguments.device, &settings, options) {
             Err(error @ CaptureError::Format { .. }) => {
                 lacking = Some(error);
                 continue;
@@ -122,8 +122,8 @@ fn try_one(mut source: Box<dyn Source>, arguments: &Arguments) -> Result<String,
     let mut converter = Converter::default();
     let mut sum = Sum::default();
     while sum.frames < arguments.frames {
-        let Some(frame) = source.next(Duration::from_millis(200))? else { continue };
-        sum.captured(frame.sequence, frame.captured_at);
+        let Some(frame) = source.next(Duration::from_millis(200))?.frame() else { continue };
+        sum.captured(frame.sequence.number, frame.captured_at);
         let picture = converter.i420(&frame);
         if let Some(encoded) = encoder.encode(&picture, frame.captured_at, sum.frames == 1)? {
             sum.keys += u64::from(encoded.key);

@@ -59,10 +59,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
     let mut identity = Identity::load_or_create(&config.state_dir)?;
     let tls = TlsTrust::new(config.ca.as_deref())?;
     // A long file takes its time to check: not on the thread that hears the stop.
-    let (spec, wanted) = (config.source.clone(), config.wanted);
+    let (spec, settings) = (config.source.clone(), config.wanted.into());
     let source = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        opened = tokio::task::spawn_blocking(move || capture::open(&spec, wanted)) => opened.map_err(PipelineError::from)??,
+        opened = tokio::task::spawn_blocking(move || capture::open(&spec, &settings)) => opened.map_err(PipelineError::from)??,
     };
     let layout = source.layout();
     tracing::info!(source = %config.source, size = %layout.size, fps = source.rate(), "source opened");

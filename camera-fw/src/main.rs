@@ -208,15 +208,16 @@ fn rekey(config: &Config, yes: bool) -> anyhow::Result<()> {
 }
 
 fn devices() -> String {
-    let devices = capture::devices();
-    if devices.is_empty() {
+    let cameras = capture::cameras();
+    if cameras.is_empty() {
         return "No camera found. Plug one in, or stream the test pattern with --source pattern.\n".into();
     }
-    let line = |device: capture::DeviceInfo| {
-        let note = if device.usable { "" } else { "  (none of them usable: YU12, NV12 or YUYV is needed)" };
-        format!("{}  {}  {}{note}\n", device.path.display(), device.name, device.formats.join(" "))
+    let line = |camera: capture::inventory::CameraInfo| {
+        let formats: Vec<_> = camera.modes.iter().map(|mode| mode.format.as_str()).collect();
+        let note = if camera.is_usable() { "" } else { "  (none of them usable: YU12, NV12 or YUYV is needed)" };
+        format!("{}  {}  {}{note}\n", camera.id, camera.name, formats.join(" "))
     };
-    devices.into_iter().map(line).collect()
+    cameras.into_iter().map(line).collect()
 }
 
 /// Standard output that was closed early (`camera-fw code | head -1`) is no failure.

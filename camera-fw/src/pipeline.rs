@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::capture::convert::Converter;
-use crate::capture::{CaptureError, Source};
+use crate::capture::{CaptureError, Delivery, Source};
 use crate::encoder::{Command, EncodeError, Kbps, KeyframeGate, Settings, Vp8Encoder};
 use crate::fanout::{EncoderCommands, Fanout};
 use crate::frame::{Frame, Size};
@@ -199,7 +199,7 @@ fn capture(
     counters: &Counters,
 ) -> Result<(), PipelineError> {
     while !stop.load(Ordering::Relaxed) {
-        if let Some(frame) = source.next(TICK)? {
+        if let Delivery::Frame(frame) = source.next(TICK)? {
             counters.captured.fetch_add(1, Ordering::Relaxed);
             if slot.put(frame) {
                 counters.superseded.fetch_add(1, Ordering::Relaxed);
@@ -325,7 +325,7 @@ mod tests {
     use super::*;
     use crate::capture::Wanted;
     use crate::capture::test_pattern::TestPattern;
-    use crate::frame::{FramePool, Layout};
+    use crate::frame::{FramePool, Layout, Sequence};
 
     const SETTINGS: EncoderSettings = EncoderSettings { bitrate: Kbps(500), speed: 16 };
     const SIZE: Size = Size { width: 160, height: 120 };
@@ -369,9 +369,13 @@ mod tests {
             fn rate(&self) -> f64 {
                 30.0
             }
-            fn next(&mut self, _: Duration) -> Result<Option<Frame>, CaptureError> {
+            fn next(&mut self, _: Duration) -> Result<Delivery, CaptureError> {
                 self.0 += 1;
-                if self.0 < 3 { Ok(None) } else { Err(CaptureError::NoDevice { path: "/dev/video0".into() }) }
+                if self.0 < 3 {
+                    Ok(Delivery::Nothing)
+                } else {
+                    Err(CaptureError::NoDevice { path: "/dev/video0".into() })
+                }
             }
         }
         let mut pipeline = Pipeline::spawn(Box::new(Ends(0)), SETTINGS).unwrap();
@@ -389,7 +393,7 @@ mod tests {
             fn rate(&self) -> f64 {
                 30.0
             }
-            fn next(&mut self, _: Duration) -> Result<Option<Frame>, CaptureError> {
+            fn next(&mut self, _: Duration) -> Result<Delivery, CaptureError> {
                 panic!("a fault of ours")
             }
         }
@@ -408,7 +412,7 @@ mod tests {
             fn rate(&self) -> f64 {
                 120.0
             }
-            fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
+            fn next(&mut self, wait: Duration) -> Result<Delivery, CaptureError> {
                 self.2 += 1;
                 if self.2 > 200 {
                     self.0 = None;
@@ -436,12 +440,13 @@ mod tests {
     fn the_slot_keeps_the_newest() {
         let layout = Layout::packed_i420(SIZE);
         let pool = FramePool::new(layout.bytes());
-        let frame = |sequence| Frame::pooled(pool.take(), &pool, layout, Instant::now(), sequence).unwrap();
+        let frame =
+            |number| Frame::pooled(pool.take(), &pool, layout, Instant::now(), Sequence { number, missed: 0 }).unwrap();
         let slot = Slot::default();
         assert!(slot.take(Duration::ZERO).is_none());
         assert!(!slot.put(frame(1)));
         assert!(slot.put(frame(2)));
-        assert_eq!(slot.take(Duration::ZERO).unwrap().sequence, 2);
+        assert_eq!(slot.take(Duration::ZERO).unwrap().sequence.number, 2);
         assert!(slot.take(Duration::ZERO).is_none());
     }
 }

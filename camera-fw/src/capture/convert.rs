@@ -31,7 +31,7 @@ impl Converter {
         let strides = layout.planes.map(|plane| plane.stride);
         match layout.format {
             PixelFormat::I420 => Picture { planes: [frame.plane(0), frame.plane(1), frame.plane(2)], strides },
-            PixelFormat::Nv12 => {
+            PixelFormat::Nv12 | PixelFormat::Nv21 => {
                 let chroma = layout.size.chroma();
                 let (width, area) = (chroma.width as usize, chroma.area());
                 self.scratch.resize(2 * area, 0);
@@ -45,7 +45,7 @@ impl Converter {
                 }
                 Picture { planes: [frame.plane(0), u, v], strides: [strides[0], width, width] }
             }
-            PixelFormat::Yuyv => self.yuyv_to_i420(frame, layout),
+            PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Mjpeg => self.yuyv_to_i420(frame, layout),
         }
     }
 
@@ -114,11 +114,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::frame::{FramePool, Plane, Size};
+    use crate::frame::{ColourRange, FramePool, Plane, Sequence, Size};
 
     fn frame(layout: Layout, bytes: Vec<u8>) -> Frame {
         let pool = FramePool::new(bytes.len());
-        Frame::pooled(bytes, &pool, layout, Instant::now(), 0).unwrap()
+        Frame::pooled(bytes, &pool, layout, Instant::now(), Sequence::default()).unwrap()
     }
 
     #[test]
@@ -134,11 +134,14 @@ mod tests {
     #[test]
     fn nv12_with_padding_and_odd_size_is_taken_apart() {
         let size = Size { width: 3, height: 3 };
-        let planes = [Plane { offset: 0, stride: 8 }, Plane { offset: 24, stride: 8 }, Plane { offset: 0, stride: 0 }];
+        let [y, uv] = [0, 24].map(|offset| Plane { part: 0, offset, stride: 8 });
         let mut bytes = vec![0xee; 40];
         bytes[24..28].copy_from_slice(&[10, 20, 11, 21]);
         bytes[32..36].copy_from_slice(&[12, 22, 13, 23]);
-        let frame = frame(Layout { format: PixelFormat::Nv12, size, planes }, bytes);
+        let frame = frame(
+            Layout { format: PixelFormat::Nv12, size, range: ColourRange::Limited, planes: [y, uv, Plane::default()] },
+            bytes,
+        );
         let mut converter = Converter::default();
         let picture = converter.i420(&frame);
         assert_eq!(picture.planes[1], [10, 11, 12, 13]);

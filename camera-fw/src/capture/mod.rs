@@ -4,7 +4,10 @@
 //! `pipeline.rs` then calls [`Source::next`] for ever.
 
 pub mod convert;
+pub mod inventory;
+pub mod settings;
 pub mod test_pattern;
+pub mod timestamp;
 mod v4l2;
 mod y4m;
 
@@ -13,11 +16,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::frame::{Frame, Layout, PixelFormat, ShortFrame, Size};
+use crate::frame::{Frame, Layout, PixelFormat, ShortFrame};
 use test_pattern::TestPattern;
 use y4m::Y4mFile;
 
-pub use v4l2::{DeviceInfo, devices};
+pub use settings::{CameraSettings, Controls, Value, Wanted};
+pub use v4l2::cameras;
 
 /// A camera, or what stands in for one.
 pub trait Source: Send {
@@ -27,11 +31,32 @@ pub trait Source: Send {
     /// Frames a second as far as the source knows.
     fn rate(&self) -> f64;
 
-    /// The next frame, or `None` if there is none within `wait`.
+    /// What comes next within `wait`.
     ///
     /// # Errors
     /// If the source cannot go on.
-    fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError>;
+    fn next(&mut self, wait: Duration) -> Result<Delivery, CaptureError>;
+}
+
+/// What a source has after waiting for it.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A picture.
+    Frame(Frame),
+    /// A picture that the device marked as damaged, or that is not whole: skipped.
+    Damaged,
+    /// No picture yet.
+    Nothing,
+}
+
+impl Delivery {
+    /// The picture, if there is one.
+    pub fn frame(self) -> Option<Frame> {
+        match self {
+            Self::Frame(frame) => Some(frame),
+            Self::Damaged | Self::Nothing => None,
+        }
+    }
 }
 
 /// Which source a person asked for.
@@ -43,15 +68,6 @@ pub enum SourceSpec {
     Y4m(PathBuf),
     /// A V4L2 capture device.
     Device(PathBuf),
-}
-
-/// The size and rate that the person wants; a device gives what comes nearest, a file has its own.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Wanted {
-    /// Picture size.
-    pub size: Size,
-    /// Frames a second.
-    pub fps: u32,
 }
 
 /// What a source cannot do, and what the person can.
@@ -86,10 +102,12 @@ pub enum CaptureError {
         path: PathBuf,
     },
     /// Not permitted.
-    #[error("no permission to open {}; run as a user of the group video: sudo usermod -aG video $USER, then log in again", path.display())]
+    #[error("no permission to open {}; run as a user of the group {group}: sudo usermod -aG {group} $USER, then log in again", path.display())]
     Permission {
         /// Its path.
         path: PathBuf,
+        /// The group that may.
+        group: String,
     },
     /// It captures no video.
     #[error("{} is no camera: {problem}; `camera-fw devices` lists the cameras of this machine", path.display())]
@@ -182,11 +200,11 @@ impl fmt::Display for SourceSpec {
 ///
 /// # Errors
 /// With what is wrong and what to do, fit for a person.
-pub fn open(spec: &SourceSpec, wanted: Wanted) -> Result<Box<dyn Source>, CaptureError> {
+pub fn open(spec: &SourceSpec, settings: &CameraSettings) -> Result<Box<dyn Source>, CaptureError> {
     Ok(match spec {
-        SourceSpec::Pattern => Box::new(TestPattern::new(wanted)),
+        SourceSpec::Pattern => Box::new(TestPattern::new(settings.wanted)),
         SourceSpec::Y4m(path) => Box::new(Y4mFile::open(path)?),
-        SourceSpec::Device(path) => open_device(path, wanted, DeviceOptions::default())?,
+        SourceSpec::Device(path) => open_device(path, settings, DeviceOptions::default())?,
     })
 }
 
@@ -203,8 +221,12 @@ pub struct DeviceOptions {
 ///
 /// # Errors
 /// With what is wrong and what to do, fit for a person; [`CaptureError::Format`] if it has not the format asked for.
-pub fn open_device(path: &Path, wanted: Wanted, options: DeviceOptions) -> Result<Box<dyn Source>, CaptureError> {
-    Ok(Box::new(v4l2::Device::open(path, wanted, options)?))
+pub fn open_device(
+    path: &Path,
+    settings: &CameraSettings,
+    options: DeviceOptions,
+) -> Result<Box<dyn Source>, CaptureError> {
+    Ok(Box::new(v4l2::Device::open(path, settings, options)?))
 }
 
 /// The beat of a source that has no clock of its own.
@@ -240,6 +262,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Size;
 
     #[test]
     fn sources_are_told_apart_by_their_names() {
@@ -252,8 +275,8 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_there_or_no_camera_is_said_so() {
-        let wanted = Wanted { size: Size { width: 320, height: 240 }, fps: 30 };
-        let open = |path: &str| open(&SourceSpec::Device(path.into()), wanted).err().map(|error| error.to_string());
+        let settings = Wanted { size: Size { width: 320, height: 240 }, fps: 30 }.into();
+        let open = |path: &str| open(&SourceSpec::Device(path.into()), &settings).err().map(|error| error.to_string());
         let missing = open("/dev/video999").unwrap();
         assert!(missing.contains("/dev/video999") && missing.contains("camera-fw devices"), "{missing}");
         let null = open("/dev/null").unwrap();

@@ -10,8 +10,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{CaptureError, Pace, Source, Wanted};
-use crate::frame::{Frame, FramePool, Layout, Size};
+use super::{CaptureError, Delivery, Pace, Source, Wanted};
+use crate::frame::{Frame, FramePool, Layout, Sequence, Size};
 
 const CELLS: usize = 40;
 const WHITE: u8 = 235;
@@ -81,14 +81,15 @@ impl Source for TestPattern {
         f64::from(self.fps)
     }
 
-    fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
-        let Some(_due) = self.pace.wait(wait) else { return Ok(None) };
+    fn next(&mut self, wait: Duration) -> Result<Delivery, CaptureError> {
+        let Some(_due) = self.pace.wait(wait) else { return Ok(Delivery::Nothing) };
         let captured_at = Instant::now();
         let mut bytes = self.pool.take();
         self.draw(&mut bytes, SystemTime::now());
-        let frame = Frame::pooled(bytes, &self.pool, self.layout, captured_at, self.counter)?;
+        let sequence = Sequence { number: self.counter, missed: 0 };
+        let frame = Frame::pooled(bytes, &self.pool, self.layout, captured_at, sequence)?;
         self.counter += 1;
-        Ok(Some(frame))
+        Ok(Delivery::Frame(frame))
     }
 }
 
@@ -352,7 +353,7 @@ mod tests {
             let mut pattern = pattern(width, height);
             for expected in 0..8 {
                 let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u32;
-                let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+                let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
                 let stride = frame.layout().planes[0].stride;
                 let number = |row| read_number(frame.plane(0), stride, frame.layout().size.width as usize, row);
                 assert_eq!(number(0), Some(expected));
@@ -365,7 +366,7 @@ mod tests {
     #[test]
     fn a_damaged_number_is_not_read() {
         let mut pattern = pattern(720, 480);
-        let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+        let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
         let mut luma = frame.plane(0).to_vec();
         let middle = 9 * 720 + 5 * 18 + 9;
         luma[middle] = !luma[middle];
@@ -394,7 +395,7 @@ mod tests {
             let mut pattern = pattern(width, height);
             for counter in [0, 60, 179] {
                 pattern.counter = counter;
-                let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+                let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
                 let (layout, luma) = (*frame.layout(), frame.plane(0));
                 let number = |row| read_number(luma, layout.planes[0].stride, layout.size.width as usize, row);
                 assert_eq!(number(0), Some(counter as u32), "{width}x{height}");
@@ -406,8 +407,8 @@ mod tests {
     #[test]
     fn it_moves() {
         let mut pattern = pattern(720, 480);
-        let first = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
-        let second = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+        let first = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
+        let second = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
         let changed = first.plane(0).iter().zip(second.plane(0)).filter(|(a, b)| a != b).count();
         assert!(changed > 50_000, "{changed} of {} pixels", first.plane(0).len());
     }

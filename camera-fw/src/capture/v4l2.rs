@@ -18,7 +18,6 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::time::{ClockId, clock_gettime};
 use v4l::format::FieldOrder;
 use v4l::v4l_sys::{
     V4L2_BUF_FLAG_ERROR, V4L2_BUF_FLAG_TIMESTAMP_MASK, V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC, V4L2_CAP_DEVICE_CAPS,
@@ -30,14 +29,13 @@ use v4l::video::Capture as _;
 use v4l::video::capture::Parameters;
 use v4l::{FourCC, Fraction};
 
-use super::{CaptureError, DeviceOptions, Source, Wanted};
+use super::inventory::{CameraInfo, Kind, Mode, Sizes};
+use super::timestamp::{self, FrameCounter};
+use super::{CameraSettings, CaptureError, Delivery, DeviceOptions, Source};
 use crate::frame::{DeviceBuffers, Frame, Layout, PixelFormat, Size};
 
 /// One being filled, one waiting, one in the slot, one in the encoder.
 const BUFFERS: u32 = 4;
-
-/// No frame for so long: the device hangs.
-const STALL: Duration = Duration::from_secs(5);
 
 /// The usable formats, cheapest for the encoder first.
 const FORMATS: [(&[u8; 4], PixelFormat); 3] =
@@ -49,12 +47,13 @@ pub(super) struct Device {
     buffers: Arc<Buffers>,
     layout: Layout,
     fps: f64,
-    last_frame: Instant,
+    counter: FrameCounter,
 }
 
 impl Device {
     /// Opens the device with the size and rate nearest to those wanted, and starts it.
-    pub(super) fn open(path: &Path, wanted: Wanted, options: DeviceOptions) -> Result<Self, CaptureError> {
+    pub(super) fn open(path: &Path, settings: &CameraSettings, options: DeviceOptions) -> Result<Self, CaptureError> {
+        let wanted = settings.wanted;
         let failed = |action| move |source| device_error(path, action, source);
         let device = v4l::Device::with_path(path).map_err(failed("open"))?;
         require_camera(&device, path)?;
@@ -81,7 +80,7 @@ impl Device {
         }
         buffers.stream(vidioc::VIDIOC_STREAMON).map_err(failed("start streaming"))?;
         tracing::info!(device = %path.display(), format = %fourcc, %size, fps, "camera started");
-        Ok(Self { path: path.into(), buffers, layout, fps, last_frame: Instant::now() })
+        Ok(Self { path: path.into(), buffers, layout, fps, counter: FrameCounter::default() })
     }
 
     fn error(&self, action: &'static str, source: io::Error) -> CaptureError {
@@ -98,22 +97,7 @@ impl Source for Device {
         self.fps
     }
 
-    fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
-        let frame = self.dequeue(wait)?;
-        let waited = self.last_frame.elapsed();
-        match frame {
-            Some(_) => self.last_frame = Instant::now(),
-            // Silence, and nothing but damaged pictures, are the same to whoever watches.
-            None if waited >= STALL => return Err(CaptureError::Stalled { path: self.path.clone(), waited }),
-            None => {}
-        }
-        Ok(frame)
-    }
-}
-
-impl Device {
-    /// The next usable frame within `wait`, if there is one.
-    fn dequeue(&self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
+    fn next(&mut self, wait: Duration) -> Result<Delivery, CaptureError> {
         let fd = self.buffers.fd();
         let timeout = PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX);
         let ready = match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
@@ -122,26 +106,26 @@ impl Device {
             Err(errno) => return Err(self.error("wait for a frame", errno.into())),
         };
         if ready == 0 {
-            return Ok(None);
+            return Ok(Delivery::Nothing);
         }
         let buffer = match self.buffers.dequeue() {
             Ok(buffer) => buffer,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Delivery::Nothing),
             Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => {
                 return Err(CaptureError::Gone { path: self.path.clone() });
             }
             Err(error) => return Err(self.error("deliver a frame", error)),
         };
         let index = buffer.index as usize;
-        let (captured_at, sequence) = (captured_at(&buffer), u64::from(buffer.sequence));
+        let (captured_at, sequence) = (captured_at(&buffer), self.counter.next(buffer.sequence));
         let device: Arc<dyn DeviceBuffers> = self.buffers.clone();
-        let frame = Frame::device(device, index, buffer.bytesused as usize, self.layout, captured_at, sequence);
+        let frame = Frame::device(device, index, [buffer.bytesused as usize, 0, 0], self.layout, captured_at, sequence);
         match frame {
-            Ok(frame) if buffer.flags & V4L2_BUF_FLAG_ERROR == 0 => Ok(Some(frame)),
+            Ok(frame) if buffer.flags & V4L2_BUF_FLAG_ERROR == 0 => Ok(Delivery::Frame(frame)),
             // The driver marks a damaged picture, or USB lost a part of it: the next one is 33 ms away.
             Ok(_) | Err(_) => {
-                tracing::trace!(sequence, "a damaged frame was skipped");
-                Ok(None)
+                tracing::trace!(sequence = sequence.number, "a damaged frame was skipped");
+                Ok(Delivery::Damaged)
             }
         }
     }
@@ -203,7 +187,7 @@ impl Buffers {
 }
 
 impl DeviceBuffers for Buffers {
-    fn bytes(&self, index: usize) -> &[u8] {
+    fn bytes(&self, index: usize, _: usize) -> &[u8] {
         self.maps[index].bytes()
     }
 
@@ -273,15 +257,12 @@ fn ioctl<T>(device: &v4l::Device, request: vidioc::_IOC_TYPE, argument: &mut T) 
 
 /// Time of capture by the driver's clock if it is the monotonic one, else now.
 fn captured_at(buffer: &v4l2_buffer) -> Instant {
-    let now = Instant::now();
     if buffer.flags & V4L2_BUF_FLAG_TIMESTAMP_MASK != V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC {
-        return now;
+        return Instant::now();
     }
-    let Ok(monotonic) = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from) else { return now };
     let seconds = u64::try_from(buffer.timestamp.tv_sec).unwrap_or(0);
     let micros = u64::try_from(buffer.timestamp.tv_usec).unwrap_or(0);
-    let captured = Duration::from_secs(seconds) + Duration::from_micros(micros);
-    now.checked_sub(monotonic.saturating_sub(captured)).unwrap_or(now)
+    timestamp::at(Duration::from_secs(seconds) + Duration::from_micros(micros))
 }
 
 fn require_camera(device: &v4l::Device, path: &Path) -> Result<String, CaptureError> {
@@ -351,26 +332,13 @@ fn device_error(path: &Path, action: &'static str, source: io::Error) -> Capture
     match source.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV) => CaptureError::NoDevice { path },
         Some(Errno::EBUSY) => CaptureError::Busy { path },
-        Some(Errno::EACCES | Errno::EPERM) => CaptureError::Permission { path },
+        Some(Errno::EACCES | Errno::EPERM) => CaptureError::Permission { path, group: "video".into() },
         _ => CaptureError::Device { path, action, source },
     }
 }
 
-/// A capture device of this machine, for `camera-fw devices`.
-#[derive(Debug)]
-pub struct DeviceInfo {
-    /// Its node.
-    pub path: PathBuf,
-    /// What its driver calls it.
-    pub name: String,
-    /// Its formats as four-character codes.
-    pub formats: Vec<String>,
-    /// Whether one of them is usable.
-    pub usable: bool,
-}
-
 /// The capture devices of this machine, by path.
-pub fn devices() -> Vec<DeviceInfo> {
+pub fn cameras() -> Vec<CameraInfo> {
     let mut nodes: Vec<_> = v4l::context::enum_devices().into_iter().map(|node| node.path().to_owned()).collect();
     nodes.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     nodes
@@ -378,9 +346,23 @@ pub fn devices() -> Vec<DeviceInfo> {
         .filter_map(|path| {
             let device = v4l::Device::with_path(&path).ok()?;
             let name = require_camera(&device, &path).ok()?;
-            let formats: Vec<_> = offered(&device).ok()?;
-            let usable = FORMATS.iter().any(|(usable, _)| formats.contains(&FourCC::new(usable)));
-            Some(DeviceInfo { path, name, formats: formats.iter().map(ToString::to_string).collect(), usable })
+            let mode = |fourcc: FourCC| Mode {
+                format: fourcc.to_string(),
+                usable: FORMATS.iter().any(|(usable, _)| FourCC::new(usable) == fourcc),
+                sizes: Sizes::Discrete(Vec::new()),
+            };
+            Some(CameraInfo {
+                id: path.display().to_string(),
+                kind: Kind::V4l2,
+                driver: String::new(),
+                bus: path.display().to_string(),
+                signal: true,
+                modes: offered(&device).ok()?.into_iter().map(mode).collect(),
+                controls: Vec::new(),
+                inputs: Vec::new(),
+                name,
+                problem: None,
+            })
         })
         .collect()
 }
@@ -410,18 +392,5 @@ mod tests {
         assert!(require_whole_pictures(FieldOrder::Interlaced, Path::new("/dev/video0")).is_ok());
         let refused = require_whole_pictures(FieldOrder::Alternate, Path::new("/dev/video0")).unwrap_err().to_string();
         assert!(refused.contains("/dev/video0") && refused.contains("alternate"), "{refused}");
-    }
-
-    #[test]
-    fn the_driver_s_time_is_kept() {
-        let mut buffer = descriptor(0);
-        buffer.flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
-        let captured = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap()) - Duration::from_millis(40);
-        buffer.timestamp.tv_sec = captured.as_secs() as i64;
-        buffer.timestamp.tv_usec = i64::from(captured.subsec_micros());
-        let age = captured_at(&buffer).elapsed();
-        assert!((40..5_000).contains(&age.as_millis()), "{age:?}");
-        buffer.flags = 0;
-        assert!(captured_at(&buffer).elapsed() < Duration::from_secs(5));
     }
 }

@@ -9,8 +9,8 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{CaptureError, Pace, Source};
-use crate::frame::{Frame, FramePool, Layout, Size};
+use super::{CaptureError, Delivery, Pace, Source};
+use crate::frame::{Frame, FramePool, Layout, Sequence, Size};
 
 /// Longest header or frame line; the format has no limit, real ones stay under 100 bytes.
 const LINE_BYTES: u64 = 1024;
@@ -118,9 +118,9 @@ impl Source for Y4mFile {
         self.fps
     }
 
-    fn next(&mut self, wait: Duration) -> Result<Option<Frame>, CaptureError> {
+    fn next(&mut self, wait: Duration) -> Result<Delivery, CaptureError> {
         if self.pace.wait(wait).is_none() {
-            return Ok(None);
+            return Ok(Delivery::Nothing);
         }
         let at_end = match self.reader.fill_buf() {
             Ok(rest) => rest.is_empty(),
@@ -134,9 +134,10 @@ impl Source for Y4mFile {
         }
         let mut bytes = self.pool.take();
         self.reader.read_exact(&mut bytes).map_err(|source| self.unreadable(source))?;
-        let frame = Frame::pooled(bytes, &self.pool, self.layout, Instant::now(), self.sequence)?;
+        let sequence = Sequence { number: self.sequence, missed: 0 };
+        let frame = Frame::pooled(bytes, &self.pool, self.layout, Instant::now(), sequence)?;
         self.sequence += 1;
-        Ok(Some(frame))
+        Ok(Delivery::Frame(frame))
     }
 }
 
@@ -231,8 +232,8 @@ mod tests {
         let mut source = Y4mFile::open(file.path()).unwrap();
         assert_eq!((source.rate(), source.layout().size.to_string().as_str()), (100.0, "16x16"));
         for (sequence, luma) in [1, 2, 3, 1, 2].into_iter().enumerate() {
-            let frame = source.next(Duration::from_secs(5)).unwrap().unwrap();
-            assert_eq!((frame.plane(0)[0], frame.sequence), (luma, sequence as u64));
+            let frame = source.next(Duration::from_secs(5)).unwrap().frame().unwrap();
+            assert_eq!((frame.plane(0)[0], frame.sequence.number), (luma, sequence as u64));
         }
     }
 
@@ -241,8 +242,8 @@ mod tests {
         let slow = HEADER.replace("100:1", "1:10");
         let file = file(&[slow.as_bytes(), b"FRAME\n", &[0; BYTES]]);
         let mut source = Y4mFile::open(file.path()).unwrap();
-        assert!(source.next(Duration::from_millis(5)).unwrap().is_some());
-        assert!(source.next(Duration::from_millis(5)).unwrap().is_none());
+        assert!(source.next(Duration::from_millis(5)).unwrap().frame().is_some());
+        assert!(source.next(Duration::from_millis(5)).unwrap().frame().is_none());
     }
 
     #[test]

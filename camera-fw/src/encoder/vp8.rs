@@ -320,7 +320,7 @@ mod tests {
         let start = Instant::now();
         (0..frames)
             .filter_map(|n| {
-                let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+                let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
                 let at = start + Duration::from_micros(n * 33_333);
                 encoder.encode(&converter.i420(&frame), at, key(n)).unwrap()
             })
@@ -375,7 +375,7 @@ mod tests {
         // A key frame in a running stream, and one after nobody had watched for half a minute.
         let mut keys = Vec::new();
         for (n, pause) in (0..90).map(|n| (n, if n < 60 { 0 } else { 30_000 })) {
-            let frame = pattern.next(Duration::from_secs(5)).unwrap().unwrap();
+            let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
             let at = start + Duration::from_millis(n * 33 + pause);
             let encoded = encoder.encode(&converter.i420(&frame), at, n == 30 || n == 60).unwrap().unwrap();
             if encoded.key && n > 0 {
