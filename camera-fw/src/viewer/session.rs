@@ -200,8 +200,8 @@ impl Session {
 
     fn remote(&mut self, signal: Signal, now: Instant, actions: &mut Vec<Action>) {
         match signal {
-            // The session is the answer to it already.
-            Signal::Start => {}
+            // The session is the answer to a start already, and only the camera has a picture to speak of.
+            Signal::Start | Signal::Picture(_) => {}
             Signal::Answer(sdp) => {
                 if self.state == State::Offered {
                     self.state = State::Connecting;
@@ -263,6 +263,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use signal_proto::PictureState;
 
     use super::*;
 
@@ -368,6 +369,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_viewer_says_of_the_picture_is_ignored() {
+        for mode in [Mode::Role, FIRST] {
+            let mut bench = Bench::connected(mode);
+            assert_eq!(bench.on(Event::Remote(Signal::Picture(PictureState::Paused))), []);
+            assert_eq!(bench.session.state, State::Connected);
+        }
+    }
+
+    #[test]
     fn candidates_wait_for_the_description_in_order_and_bounded() {
         let mut bench = Bench::offered(Mode::Role);
         for number in 0..100 {
@@ -425,6 +435,7 @@ mod tests {
             Just(()).prop_map(|()| Event::Remote(answer())),
             "[a-c]{0,1}".prop_map(|line| Event::Remote(Signal::Candidate(candidate(&line)))),
             Just(()).prop_map(|()| Event::Remote(Signal::Bye(ByeReason::Left))),
+            Just(()).prop_map(|()| Event::Remote(Signal::Picture(PictureState::Lost))),
             Just(()).prop_map(|()| Event::Connected),
             Just(()).prop_map(|()| Event::Failed),
             Just(()).prop_map(|()| Event::Detached),

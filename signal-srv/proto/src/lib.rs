@@ -29,4 +29,4 @@ pub use id::{IdError, PeerId, RoomId};
 pub use message::{ClientMessage, IceServer, Join, Joined, Member, Role, RoomEvent, ServerMessage};
 pub use redact::Redacted;
 pub use serde_json::value::RawValue;
-pub use signal::{ByeReason, Candidate, Sdp, Signal, SignalError};
+pub use signal::{ByeReason, Candidate, PictureState, Sdp, Signal, SignalError};

@@ -28,6 +28,8 @@ pub enum Signal {
     Candidate(Candidate),
     /// `{"type":"bye","reason":…}`: the sender ends the session. Role mode only.
     Bye(ByeReason),
+    /// `{"type":"picture","state":…}`: the camera says whether it has a picture. Sealed only.
+    Picture(PictureState),
 }
 
 /// A trickled ICE candidate. An empty line means that there are no more (RFC 8838 §9.1).
@@ -56,6 +58,19 @@ pub enum ByeReason {
     Left,
 }
 
+/// Whether a camera has a picture. The session stays up whatever it says; frames simply do not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureState {
+    /// It has.
+    Live,
+    /// Somebody at the camera has switched the picture off.
+    Paused,
+    /// Its sensor is unplugged, does not answer, or is not there yet; or a state newer than this program.
+    #[serde(other)]
+    Lost,
+}
+
 /// Why a signal cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {
@@ -63,7 +78,7 @@ pub enum SignalError {
     #[error("the signal is malformed: {0}")]
     Malformed(#[source] serde_json::Error),
     /// None of the forms.
-    #[error("the signal is neither a start, an offer, an answer, a candidate nor a bye")]
+    #[error("the signal is neither a start, an offer, an answer, a candidate, a bye nor a picture state")]
     Unknown,
     /// The description or the candidate is too long.
     #[error("the {what} has {length} bytes, {limit} are allowed")]
@@ -88,6 +103,7 @@ struct Form<'a> {
     sdp_m_line_index: Option<u16>,
     sdp_mid: Option<String>,
     reason: Option<ByeReason>,
+    state: Option<PictureState>,
 }
 
 #[derive(Serialize)]
@@ -109,6 +125,11 @@ enum Out<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         reason: ByeReason,
+    },
+    Picture {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        state: PictureState,
     },
     Start {
         #[serde(rename = "type")]
@@ -140,6 +161,7 @@ impl Signal {
             (Some("answer"), Some(sdp), _) => Ok(Self::Answer(within("sdp", sdp, SDP_BYTES)?.into())),
             (Some("start"), _, _) => Ok(Self::Start),
             (Some("bye"), _, _) => Ok(Self::Bye(form.reason.unwrap_or(ByeReason::Left))),
+            (Some("picture"), _, _) => Ok(Self::Picture(form.state.unwrap_or(PictureState::Lost))),
             (_, None, Some(candidate)) => Ok(Self::Candidate(Candidate {
                 candidate: within("candidate", candidate, CANDIDATE_BYTES)?,
                 sdp_m_line_index: form.sdp_m_line_index.unwrap_or(0),
@@ -159,6 +181,7 @@ impl Signal {
                 Out::Candidate { candidate, sdp_m_line_index: *sdp_m_line_index, sdp_mid }
             }
             Self::Bye(reason) => Out::Bye { kind: "bye", reason: *reason },
+            Self::Picture(state) => Out::Picture { kind: "picture", state: *state },
         };
         serde_json::value::to_raw_value(&out).expect("a signal serializes")
     }
@@ -171,6 +194,7 @@ impl Signal {
             Self::Answer(_) => "answer",
             Self::Candidate(_) => "candidate",
             Self::Bye(_) => "bye",
+            Self::Picture(_) => "picture",
         }
     }
 }

@@ -81,6 +81,23 @@ fn a_limit_bounds_descriptions_and_candidates() {
     assert!(matches!(decode("17".into()), Err(SignalError::Malformed(_))));
 }
 
+#[test]
+fn a_picture_state_is_one_word() {
+    let decode = |state: &str| {
+        let text = format!(r#"{{"type":"picture","state":{state}}}"#);
+        Signal::decode(serde_json::from_str(&text).unwrap())
+    };
+    assert_eq!(decode(r#""paused""#).unwrap(), Signal::Picture(PictureState::Paused));
+    assert_eq!(decode(r#""PAUSED""#).unwrap(), Signal::Picture(PictureState::Lost));
+    let huge = format!(r#""{}""#, "x".repeat(limits::MESSAGE_BYTES));
+    assert_eq!(decode(&huge).unwrap(), Signal::Picture(PictureState::Lost));
+    for bad in
+        ["1", "true", "[]", r#"["paused"]"#, "{}", r#"{"paused":null,"live":null}"#, r#""paused","state":"live""#]
+    {
+        assert!(matches!(decode(bad), Err(SignalError::Malformed(_))), "{bad}");
+    }
+}
+
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -157,7 +174,8 @@ proptest! {
     #[test]
     fn signals_round_trip(sdp in ".{0,200}", line in ".{0,100}", index: u16, mid in prop::option::of(".{0,8}")) {
         let candidate = Candidate { candidate: line, sdp_m_line_index: index, sdp_mid: mid };
-        for signal in [Signal::Start, Signal::Offer(sdp.clone().into()), Signal::Answer(sdp.into()), Signal::Candidate(candidate), Signal::Bye(ByeReason::Failed)] {
+        let picture = Signal::Picture(PictureState::Paused);
+        for signal in [Signal::Start, Signal::Offer(sdp.clone().into()), Signal::Answer(sdp.into()), Signal::Candidate(candidate), Signal::Bye(ByeReason::Failed), picture] {
             prop_assert!(Signal::decode(&signal.encode()).unwrap() == signal);
         }
     }

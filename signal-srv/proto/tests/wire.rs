@@ -76,6 +76,10 @@ fn signals() {
         Signal::Bye(ByeReason::Stopping),
         Signal::Bye(ByeReason::Failed),
         Signal::Bye(ByeReason::Left),
+        Signal::Picture(PictureState::Live),
+        Signal::Picture(PictureState::Lost),
+        Signal::Picture(PictureState::Paused),
+        Signal::Start,
     ]
     .map(|signal| signal.encode().get().to_owned());
     insta::assert_snapshot!(lines.join("\n"));
@@ -90,4 +94,11 @@ fn signals_of_browsers_and_of_lean_clients_are_read() {
     assert!(matches!(read(lean), Signal::Candidate(c) if c.sdp_mid.is_none()));
     assert!(matches!(read(r#"{"candidate":"","sdpMid":null,"sdpMLineIndex":null}"#), Signal::Candidate(_)));
     assert_eq!(read(r#"{"type":"bye","reason":"newer than us"}"#), Signal::Bye(ByeReason::Left));
+    for newer in
+        [r#"{"type":"picture","state":"newer than us"}"#, r#"{"type":"picture","state":""}"#, r#"{"type":"picture"}"#]
+    {
+        assert_eq!(read(newer), Signal::Picture(PictureState::Lost), "{newer}");
+    }
+    let more = r#"{"since":1,"type":"picture","state":"paused","sdp":"v=0","candidate":"c"}"#;
+    assert_eq!(read(more), Signal::Picture(PictureState::Paused));
 }

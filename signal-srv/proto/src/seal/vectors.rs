@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handshake::Ids;
 use super::{DeviceKey, ViewerHandshake, form};
-use crate::{ByeReason, Candidate, PeerId, RoomId, Signal};
+use crate::{ByeReason, Candidate, PeerId, PictureState, RoomId, Signal};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(name)
@@ -83,6 +83,7 @@ fn made() -> Vectors {
         ("viewer", Signal::Answer("v=0\r\n".into())),
         ("camera", Signal::Candidate(candidate.clone())),
         ("viewer", Signal::Candidate(candidate)),
+        ("camera", Signal::Picture(PictureState::Paused)),
         ("viewer", Signal::Bye(ByeReason::Left)),
         ("camera", Signal::Bye(ByeReason::Stopping)),
     ];
