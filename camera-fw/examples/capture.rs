@@ -124,7 +124,7 @@ fn try_one(mut source: Box<dyn Source>, arguments: &Arguments) -> Result<String,
     while sum.frames < arguments.frames {
         let Some(frame) = source.next(Duration::from_millis(200))?.frame() else { continue };
         sum.captured(frame.sequence.number, frame.captured_at);
-        let picture = converter.i420(&frame);
+        let Ok(picture) = converter.i420(&frame) else { continue };
         if let Some(encoded) = encoder.encode(&picture, frame.captured_at, sum.frames == 1)? {
             sum.keys += u64::from(encoded.key);
             sum.bytes += encoded.data.len();

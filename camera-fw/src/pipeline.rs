@@ -274,9 +274,16 @@ impl EncodeStage {
                 stale.insert(self.make_encoder()?)
             }
         };
+        let picture = match self.converter.i420(frame) {
+            Ok(picture) => picture,
+            Err(damaged) => {
+                tracing::trace!(%damaged, "a frame was skipped");
+                return Ok(());
+            }
+        };
         let now = Instant::now();
         let key = self.gate.is_due(now);
-        let encoded = encoder.encode(&self.converter.i420(frame), frame.captured_at, key)?;
+        let encoded = encoder.encode(&picture, frame.captured_at, key)?;
         let Some(encoded) = encoded else { return Ok(()) };
         if encoded.key {
             self.gate.made(now);

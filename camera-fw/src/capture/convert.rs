@@ -16,25 +16,35 @@ pub struct Picture<'a> {
     pub strides: [usize; 3],
 }
 
+/// A frame that turned out not to hold a picture when it was read: skipped and counted like one that the device marked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a damaged picture: {0}")]
+pub struct DamagedPicture(pub String);
+
 /// A conversion buffer that is reused from frame to frame.
 #[derive(Debug, Default)]
 pub struct Converter {
     scratch: Vec<u8>,
+    written: u64,
 }
 
 impl Converter {
     /// The frame as I420: its own planes if it is, else converted.
     ///
     /// Bytes written per frame of W x H pixels: I420 0, NV12 W*H/2 (the chroma alone), YUYV W*H*3/2.
-    pub fn i420<'a>(&'a mut self, frame: &'a Frame) -> Picture<'a> {
+    ///
+    /// # Errors
+    /// If there is no picture in it: a JPEG can be damaged. The next frame may be good.
+    pub fn i420<'a>(&'a mut self, frame: &'a Frame) -> Result<Picture<'a>, DamagedPicture> {
         let layout = frame.layout();
         let strides = layout.planes.map(|plane| plane.stride);
-        match layout.format {
+        Ok(match layout.format {
             PixelFormat::I420 => Picture { planes: [frame.plane(0), frame.plane(1), frame.plane(2)], strides },
             PixelFormat::Nv12 | PixelFormat::Nv21 => {
                 let chroma = layout.size.chroma();
                 let (width, area) = (chroma.width as usize, chroma.area());
                 self.scratch.resize(2 * area, 0);
+                self.written += 2 * area as u64;
                 let (u, v) = self.scratch.split_at_mut(area);
                 let lines = frame.plane(1).chunks(strides[1]);
                 for ((uv, u), v) in lines.zip(u.chunks_exact_mut(width)).zip(v.chunks_exact_mut(width)) {
@@ -46,7 +56,12 @@ impl Converter {
                 Picture { planes: [frame.plane(0), u, v], strides: [strides[0], width, width] }
             }
             PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Mjpeg => self.yuyv_to_i420(frame, layout),
-        }
+        })
+    }
+
+    /// Bytes that it wrote so far: what the path of the frames is not spared.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// The crate `yuv` reads pairs of lines, each with all of its padding; a picture may end with a single line, and
@@ -55,6 +70,7 @@ impl Converter {
         let Size { width, height } = layout.size;
         let out = Layout::packed_i420(layout.size);
         self.scratch.resize(out.bytes(), 0);
+        self.written += out.bytes() as u64;
         let (y, chroma) = self.scratch.split_at_mut(out.planes[1].offset);
         let (u, v) = chroma.split_at_mut(out.planes[2].offset - out.planes[1].offset);
         let strides = out.planes.map(|plane| plane.stride);
@@ -126,7 +142,7 @@ mod tests {
         let layout = Layout::packed_i420(Size { width: 4, height: 2 });
         let frame = frame(layout, (0..12).collect());
         let mut converter = Converter::default();
-        let picture = converter.i420(&frame);
+        let picture = converter.i420(&frame).unwrap();
         assert_eq!(picture.planes[0].as_ptr(), frame.plane(0).as_ptr());
         assert_eq!(picture.planes, [&[0u8, 1, 2, 3, 4, 5, 6, 7][..], &[8, 9], &[10, 11]]);
     }
@@ -143,7 +159,7 @@ mod tests {
             bytes,
         );
         let mut converter = Converter::default();
-        let picture = converter.i420(&frame);
+        let picture = converter.i420(&frame).unwrap();
         assert_eq!(picture.planes[1], [10, 11, 12, 13]);
         assert_eq!(picture.planes[2], [20, 21, 22, 23]);
         assert_eq!(picture.strides, [8, 2, 2]);
@@ -164,7 +180,7 @@ mod tests {
             }
             let frame = frame(layout, bytes);
             let mut converter = Converter::default();
-            let picture = converter.i420(&frame);
+            let picture = converter.i420(&frame).unwrap();
             let lines: Vec<_> = picture.planes[0].chunks(width as usize).collect();
             assert_eq!(lines.len(), height as usize, "{size}");
             for (line, samples) in lines.into_iter().enumerate() {
@@ -183,7 +199,7 @@ mod tests {
         let bytes: Vec<u8> = (0..4).flat_map(|_| (0..32u8).flat_map(|x| [2 * x, 90, 2 * x + 1, 160])).collect();
         let frame = frame(Layout::contiguous(PixelFormat::Yuyv, size, 128), bytes);
         let mut converter = Converter::default();
-        let picture = converter.i420(&frame);
+        let picture = converter.i420(&frame).unwrap();
         let line: Vec<u8> = (0..64).collect();
         assert!(picture.planes[0].chunks(64).all(|y| y == line));
         assert!(picture.planes[1].iter().all(|u| *u == 90), "{:?}", picture.planes[1]);

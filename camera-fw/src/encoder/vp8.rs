@@ -322,7 +322,7 @@ mod tests {
             .filter_map(|n| {
                 let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
                 let at = start + Duration::from_micros(n * 33_333);
-                encoder.encode(&converter.i420(&frame), at, key(n)).unwrap()
+                encoder.encode(&converter.i420(&frame).unwrap(), at, key(n)).unwrap()
             })
             .collect()
     }
@@ -377,7 +377,7 @@ mod tests {
         for (n, pause) in (0..90).map(|n| (n, if n < 60 { 0 } else { 30_000 })) {
             let frame = pattern.next(Duration::from_secs(5)).unwrap().frame().unwrap();
             let at = start + Duration::from_millis(n * 33 + pause);
-            let encoded = encoder.encode(&converter.i420(&frame), at, n == 30 || n == 60).unwrap().unwrap();
+            let encoded = encoder.encode(&converter.i420(&frame).unwrap(), at, n == 30 || n == 60).unwrap().unwrap();
             if encoded.key && n > 0 {
                 keys.push(encoded.data.len());
             }
