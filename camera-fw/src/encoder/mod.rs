@@ -1,12 +1,13 @@
 //! From raw frames to encoded ones: what the encode thread is told, and what comes out of it.
 
+mod recycle;
 mod vp8;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use vp8::{EncodeError, Settings, Vp8Encoder};
+pub use vp8::{EncodeError, Settings, Tuning, Vp8Encoder};
 
 /// A rate in kilobits a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use vpx_sys::*;
 
+use super::recycle::Recycler;
 use super::{EncodedFrame, Kbps};
 use crate::capture::convert::Picture;
 use crate::frame::{Layout, PixelFormat, Size};
@@ -36,6 +37,21 @@ pub struct Settings {
     pub threads: u32,
 }
 
+/// What libvpx may leave out where nobody sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tuning {
+    /// Blocks that differ less than this from the picture before are skipped; 0 to 1000 are sensible.
+    pub static_threshold: u32,
+    /// How strongly noise is filtered out before encoding: 0 (not) to 6.
+    pub noise_sensitivity: u8,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { static_threshold: 1, noise_sensitivity: 0 }
+    }
+}
+
 /// libvpx refused.
 #[derive(Debug, thiserror::Error)]
 #[error("the VP8 encoder could not {action}: {reason}")]
@@ -52,6 +68,7 @@ pub struct Vp8Encoder {
     /// Time of capture and time stamp of the last frame.
     last: Option<(Instant, i64)>,
     frame_ticks: i64,
+    output: Recycler,
 }
 
 impl std::fmt::Debug for Vp8Encoder {
@@ -66,6 +83,14 @@ impl Vp8Encoder {
     /// # Errors
     /// If libvpx does not take the settings.
     pub fn new(settings: &Settings) -> Result<Self, EncodeError> {
+        Self::with_tuning(settings, Tuning::default())
+    }
+
+    /// Starts an encoder tuned otherwise than measurements advise: for those measurements.
+    ///
+    /// # Errors
+    /// If libvpx does not take the settings.
+    pub fn with_tuning(settings: &Settings, tuning: Tuning) -> Result<Self, EncodeError> {
         let config = config(settings)?;
         let mut context = MaybeUninit::<vpx_codec_ctx_t>::zeroed();
         // SAFETY: libvpx fills `context`, zeroed as its documentation demands, from a configuration that it made.
@@ -82,14 +107,14 @@ impl Vp8Encoder {
         // SAFETY: filled by the successful call above.
         let context = unsafe { context.assume_init() };
         let frame_ticks = (f64::from(CLOCK_RATE) / settings.fps.max(1.0)) as i64;
-        let mut encoder = Self { context, config, size: settings.size, last: None, frame_ticks };
+        let mut encoder =
+            Self { context, config, size: settings.size, last: None, frame_ticks, output: Recycler::new() };
 
         use vp8e_enc_control_id::*;
         encoder.set_speed(settings.speed)?;
-        // Skip blocks that do not change: most of what a camera at a wall sees.
-        encoder.control(VP8E_SET_STATIC_THRESHOLD, 1)?;
+        encoder.control(VP8E_SET_STATIC_THRESHOLD, tuning.static_threshold as i32)?;
         encoder.control(VP8E_SET_TOKEN_PARTITIONS, 0)?;
-        encoder.control(VP8E_SET_NOISE_SENSITIVITY, 0)?;
+        encoder.control(VP8E_SET_NOISE_SENSITIVITY, tuning.noise_sensitivity.into())?;
         // A key frame may have half the optimal buffer, the rule that libwebrtc uses too; per cent of a frame's share.
         let intra_percent = (f64::from(config.rc_buf_optimal_sz) * 0.5 * settings.fps / 10.0) as i32;
         encoder.control(VP8E_SET_MAX_INTRA_BITRATE_PCT, intra_percent.max(300))?;
@@ -203,7 +228,7 @@ impl Vp8Encoder {
             let frame = unsafe { &packet.data.frame };
             // SAFETY: libvpx gives `sz` readable bytes at `buf`, until the next call; copied at once.
             let data = unsafe { std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz as usize) };
-            return Some((Bytes::copy_from_slice(data), frame.flags & VPX_FRAME_IS_KEY != 0));
+            return Some((self.output.copy(data), frame.flags & VPX_FRAME_IS_KEY != 0));
         }
     }
 
