@@ -1,5 +1,7 @@
 //! From raw frames to encoded ones: what the encode thread is told, and what comes out of it.
 
+pub mod pace;
+pub mod preset;
 mod recycle;
 mod vp8;
 
