@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::http::Uri;
 
 use crate::capture::{SourceSpec, Wanted};
-use crate::encoder::Kbps;
+use crate::encoder::{EncoderSettings, Kbps};
 use crate::frame::Size;
-use crate::pipeline::EncoderSettings;
 
 const DEFAULT_SERVER: &str = "wss://localhost:8192";
 const DEFAULT_PORT: u16 = 8192;
@@ -221,6 +220,7 @@ impl Layer {
             encoder: EncoderSettings {
                 bitrate: Kbps(within("bitrate_kbps", self.bitrate_kbps, 1_000, 50..=20_000)? as u32),
                 speed: within("speed", self.speed, 10, 0..=16)? as u8,
+                threads: 1,
             },
         })
     }

@@ -31,7 +31,7 @@ impl Health {
 
     /// Writes the line.
     pub fn report(&mut self, viewers: usize) {
-        let Counters { captured, superseded, encoded, keyframes, bytes } = &*self.counters;
+        let Counters { captured, superseded, encoded, keyframes, bytes, speed_steps: _ } = &*self.counters;
         let now = [captured, superseded, encoded, keyframes, bytes].map(|counter| counter.load(Ordering::Relaxed));
         let [captured, superseded, encoded, keyframes, bytes] =
             std::array::from_fn(|index| now[index] - self.last[index]);

@@ -12,30 +12,24 @@
 //! then gets the very next one) and dropped unencoded.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::capture::convert::Converter;
 use crate::capture::{CaptureError, Delivery, Source};
-use crate::encoder::{Command, EncodeError, Kbps, KeyframeGate, Settings, Vp8Encoder};
+use crate::encoder::stage::EncodeStage;
+use crate::encoder::{EncodeError, EncoderSettings};
 use crate::fanout::{EncoderCommands, Fanout};
-use crate::frame::{Frame, Size};
+use crate::frame::Frame;
 
 /// How often the threads look at the stop flag, at least.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Distance between key frames, at least.
-const KEYFRAME_DISTANCE: Duration = Duration::from_millis(300);
-
 /// Orders that may wait for the encode thread between two frames.
 const COMMANDS: usize = 64;
-
-/// Encoder errors in a row that end the pipeline; until then the encoder is made anew.
-const ENCODER_TRIES: u32 = 3;
 
 /// Why the frame path ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +56,6 @@ impl From<tokio::task::JoinError> for PipelineError {
     }
 }
 
-/// How the encoder begins.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EncoderSettings {
-    /// Rate.
-    pub bitrate: Kbps,
-    /// 0 to 16.
-    pub speed: u8,
-}
-
 /// Counters of the frame path since its start.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -84,6 +69,8 @@ pub struct Counters {
     pub keyframes: AtomicU64,
     /// Their bytes.
     pub bytes: AtomicU64,
+    /// How often the encoder's speed was changed to keep its time.
+    pub speed_steps: AtomicU64,
 }
 
 /// The running frame path.
@@ -100,7 +87,7 @@ impl Pipeline {
     /// Starts both threads.
     ///
     /// # Errors
-    /// If the encoder does not take the source's size, or the system gives no thread.
+    /// If the system gives no thread.
     pub fn spawn(source: Box<dyn Source>, settings: EncoderSettings) -> Result<Self, PipelineError> {
         let (sender, commands) = sync_channel(COMMANDS);
         let fanout = Fanout::new(EncoderCommands::new(sender));
@@ -110,21 +97,12 @@ impl Pipeline {
         let (report, failed) = oneshot::channel();
         let report = Arc::new(Mutex::new(Some(report)));
 
-        let stage = EncodeStage {
-            size: source.layout().size,
-            fps: source.rate(),
-            settings,
-            converter: Converter::default(),
-            gate: KeyframeGate::new(KEYFRAME_DISTANCE),
-            commands,
-            fanout: fanout.clone(),
-            counters: counters.clone(),
-        };
         let mut pipeline = Self { stop: stop.clone(), threads: Vec::with_capacity(2), fanout, counters, failed };
         // The encode thread first: if the second thread cannot start, dropping the pipeline stops the first.
         pipeline.start("encode", &report, {
-            let (stop, slot) = (stop.clone(), slot.clone());
-            move || stage.run(&stop, &slot)
+            let (stop, slot, rate) = (stop.clone(), slot.clone(), source.rate());
+            let (fanout, counters) = (pipeline.fanout.clone(), pipeline.counters.clone());
+            move || encode(EncodeStage::new(settings, commands, fanout, counters), rate, &stop, &slot)
         })?;
         let captured = pipeline.counters.clone();
         pipeline.start("capture", &report, move || capture(source, &stop, &slot, &captured))?;
@@ -209,98 +187,14 @@ fn capture(
     Ok(())
 }
 
-struct EncodeStage {
-    size: Size,
-    fps: f64,
-    settings: EncoderSettings,
-    converter: Converter,
-    gate: KeyframeGate,
-    commands: Receiver<Command>,
-    fanout: Fanout,
-    counters: Arc<Counters>,
-}
-
-impl EncodeStage {
-    fn run(mut self, stop: &AtomicBool, slot: &Slot) -> Result<(), PipelineError> {
-        // Made before the first viewer: settings that cannot work are said at the start.
-        let mut encoder = Some(self.make_encoder()?);
-        let mut failures = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let Some(frame) = slot.take(TICK) else { continue };
-            self.obey(encoder.as_mut())?;
-            if !self.fanout.is_watched() {
-                continue;
-            }
-            match self.encode(&mut encoder, &frame) {
-                Ok(()) => failures = 0,
-                Err(error) => {
-                    failures += 1;
-                    if failures == ENCODER_TRIES {
-                        return Err(error.into());
-                    }
-                    tracing::warn!(%error, "the encoder is made anew");
-                    encoder = None;
-                    self.gate.request();
-                }
-            }
+fn encode(mut stage: EncodeStage, rate: f64, stop: &AtomicBool, slot: &Slot) -> Result<(), PipelineError> {
+    while !stop.load(Ordering::Relaxed) {
+        match slot.take(TICK) {
+            Some(frame) => stage.frame(&frame, rate)?,
+            None => stage.obey()?,
         }
-        Ok(())
     }
-
-    fn obey(&mut self, mut encoder: Option<&mut Vp8Encoder>) -> Result<(), EncodeError> {
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::ForceKeyframe => self.gate.request(),
-                Command::SetBitrate(bitrate) => {
-                    self.settings.bitrate = bitrate;
-                    encoder.as_mut().map_or(Ok(()), |encoder| encoder.set_bitrate(bitrate))?;
-                }
-                Command::SetSpeed(speed) => {
-                    self.settings.speed = speed;
-                    encoder.as_mut().map_or(Ok(()), |encoder| encoder.set_speed(speed))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn encode(&mut self, encoder: &mut Option<Vp8Encoder>, frame: &Frame) -> Result<(), EncodeError> {
-        let size = frame.layout().size;
-        let encoder = match encoder {
-            Some(encoder) if encoder.size() == size => encoder,
-            // VP8 encoders must not change their size while they live.
-            stale => {
-                self.size = size;
-                stale.insert(self.make_encoder()?)
-            }
-        };
-        let picture = match self.converter.i420(frame) {
-            Ok(picture) => picture,
-            Err(damaged) => {
-                tracing::trace!(%damaged, "a frame was skipped");
-                return Ok(());
-            }
-        };
-        let now = Instant::now();
-        let key = self.gate.is_due(now);
-        let encoded = encoder.encode(&picture, frame.captured_at, key)?;
-        let Some(encoded) = encoded else { return Ok(()) };
-        if encoded.key {
-            self.gate.made(now);
-            self.counters.keyframes.fetch_add(1, Ordering::Relaxed);
-        }
-        self.counters.encoded.fetch_add(1, Ordering::Relaxed);
-        self.counters.bytes.fetch_add(encoded.data.len() as u64, Ordering::Relaxed);
-        self.fanout.publish(encoded);
-        Ok(())
-    }
-
-    fn make_encoder(&self) -> Result<Vp8Encoder, EncodeError> {
-        let EncoderSettings { bitrate, speed } = self.settings;
-        // One thread keeps 720x576 at 30 frames a second on the smallest board; more than two bring VP8 little.
-        let threads = if self.size.area() > 720 * 576 { 2 } else { 1 };
-        Vp8Encoder::new(&Settings { size: self.size, fps: self.fps, bitrate, speed, threads })
-    }
+    Ok(())
 }
 
 /// Room for one frame between the threads.
@@ -329,12 +223,15 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::capture::Wanted;
     use crate::capture::test_pattern::TestPattern;
-    use crate::frame::{FramePool, Layout, Sequence};
+    use crate::encoder::Kbps;
+    use crate::frame::{FramePool, Layout, Sequence, Size};
 
-    const SETTINGS: EncoderSettings = EncoderSettings { bitrate: Kbps(500), speed: 16 };
+    const SETTINGS: EncoderSettings = EncoderSettings { bitrate: Kbps(500), speed: 16, threads: 1 };
     const SIZE: Size = Size { width: 160, height: 120 };
     const SOON: Duration = Duration::from_secs(30);
 

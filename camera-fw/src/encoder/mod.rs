@@ -3,6 +3,7 @@
 pub mod pace;
 pub mod preset;
 mod recycle;
+pub mod stage;
 mod vp8;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,17 @@ pub use vp8::{EncodeError, Settings, Tuning, Vp8Encoder};
 /// A rate in kilobits a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kbps(pub u32);
+
+/// How the encoder begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncoderSettings {
+    /// Rate.
+    pub bitrate: Kbps,
+    /// 0 to 16.
+    pub speed: u8,
+    /// Encoding threads, at least 1.
+    pub threads: u32,
+}
 
 /// One compressed picture. Cloning shares the bytes.
 #[derive(Debug, Clone)]

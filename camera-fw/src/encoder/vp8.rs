@@ -56,8 +56,8 @@ impl Default for Tuning {
 #[derive(Debug, thiserror::Error)]
 #[error("the VP8 encoder could not {action}: {reason}")]
 pub struct EncodeError {
-    action: &'static str,
-    reason: String,
+    pub(super) action: &'static str,
+    pub(super) reason: String,
 }
 
 /// A VP8 encoder. Made, used and dropped on one thread.
