@@ -5,17 +5,21 @@
 //! test    system packages ▶ check's quick parts ▶ cargo test ▶ page ▶ end to end ▶ guest, then one sum
 //! check   formatting, lints, fences, dependencies, page
 //! bench   figures beside their goals
+//! cross   sysroot ▶ the agent for another machine
 //! ```
 //!
 //! What runs is always printed, so that nobody has to read this to know what to type by hand.
 
 mod bench;
 mod check;
+mod cross;
+mod debian;
 mod demo;
 mod fences;
 mod progress;
 mod run;
 mod source_text;
+mod sysroot;
 mod system;
 mod tally;
 mod test;
@@ -27,7 +31,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, bench", version)]
+#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, bench, cross", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +47,8 @@ enum Command {
     Check(check::Arguments),
     /// Measure, and print each figure beside its goal
     Bench(bench::Arguments),
+    /// Build the agent for another machine, such as a Raspberry Pi
+    Cross(cross::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Cross(arguments) => cross::run(&arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::debian::{self, Architecture};
 use crate::progress::Step;
 use crate::run;
 
@@ -25,7 +26,9 @@ pub(crate) enum Purpose {
     Rust,
     /// Building and testing everything: browsers and Node besides.
     Test,
-    /// An emulated machine, besides what building takes.
+    /// Building for a machine of this kind, this one or another, against a sysroot.
+    Cross(Architecture),
+    /// An emulated machine that runs what is built so.
     Guest,
 }
 
@@ -62,16 +65,32 @@ const BROWSERS: &[Package] = &[
     Package { apt: &["firefox-esr"], generic: "Firefox", present: || firefox().is_some() },
 ];
 
+const SYSROOT: &[Package] = &[Package {
+    apt: &["debian-archive-keyring"],
+    generic: "Debian's keys (debian-archive-keyring)",
+    present: debian::has_keys,
+}];
+
+const TO_AMD64: &[Package] = &[Package {
+    apt: if cfg!(target_arch = "x86_64") { &["g++"] } else { &["g++-x86-64-linux-gnu"] },
+    generic: "g++ for x86_64-linux-gnu",
+    present: || program("x86_64-linux-gnu-g++").is_some(),
+}];
+
+const TO_ARM64: &[Package] = &[Package {
+    apt: if cfg!(target_arch = "aarch64") { &["g++"] } else { &["g++-aarch64-linux-gnu"] },
+    generic: "g++ for aarch64-linux-gnu",
+    present: || program("aarch64-linux-gnu-g++").is_some(),
+}];
+
 const GUEST: &[Package] = &[
     Package {
-        apt: &["qemu-system-x86"],
-        generic: "QEMU for x86-64",
-        present: || program("qemu-system-x86_64").is_some(),
+        apt: &["qemu-system-arm"],
+        generic: "QEMU for AArch64",
+        present: || program("qemu-system-aarch64").is_some(),
     },
-    Package { apt: &["busybox-static"], generic: "busybox", present: || program("busybox").is_some() },
     Package { apt: &["kmod"], generic: "modprobe and depmod", present: || administration("depmod").is_some() },
-    Package { apt: &["v4l-utils"], generic: "v4l2-ctl", present: || program("v4l2-ctl").is_some() },
-    Package { apt: &["binutils"], generic: "strip", present: || program("strip").is_some() },
+    Package { apt: &["binutils"], generic: "readelf", present: || program("readelf").is_some() },
     Package { apt: &["xz-utils"], generic: "xz", present: || program("xz").is_some() },
 ];
 
@@ -82,7 +101,9 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
         Purpose::Page => &[PAGE],
         Purpose::Rust => &[BUILD, READERS],
         Purpose::Test => &[BUILD, READERS, PAGE, BROWSERS],
-        Purpose::Guest => &[BUILD, GUEST],
+        Purpose::Cross(Architecture::Amd64) => &[BUILD, SYSROOT, TO_AMD64],
+        Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
+        Purpose::Guest => &[BUILD, SYSROOT, TO_ARM64, GUEST],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();
     if missing.is_empty() {

@@ -1,0 +1,151 @@
+//! The sysroot: what of Debian's stable release our programs are built against, and run with, wherever that happens.
+//!
+//! ```text
+//! package list ─▶ apt: with all they depend on ─▶ unpacked ─▶ target/sysroot/trixie-arm64-<digest of the recipe>
+//! ```
+//!
+//! The system that we develop on may be older (no libcamera that the crate knows) or of another architecture. A sysroot
+//! takes its final name when it is whole, so a half-made one is never taken for one.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::debian::{self, Architecture, Archive, Extent, RELEASE};
+use crate::progress::Step;
+use crate::workspace;
+
+/// To be raised when what is done with the packages changes.
+const RECIPE: u32 = 1;
+
+/// The version of the compiler whose libraries the release has.
+const GCC: &str = "14";
+
+/// What building takes: libc, C++, and the libraries of the camera; and libcamera's modules for run time.
+const DEVELOPMENT: &[&str] = &[
+    "libc6-dev",
+    "libgcc-14-dev",
+    "libstdc++-14-dev",
+    "libvpx-dev",
+    "libturbojpeg0-dev",
+    "libcamera-dev",
+    "libcamera-ipa",
+];
+
+/// What the guest runs besides our programs.
+const GUEST: &[&str] = &["busybox-static", "v4l-utils"];
+
+/// A file system of the release, to build against.
+#[derive(Debug, Clone)]
+pub(crate) struct Sysroot {
+    pub(crate) root: PathBuf,
+    pub(crate) architecture: Architecture,
+}
+
+/// The sysroot for this architecture; made if it is not there.
+pub(crate) fn prepare(architecture: Architecture) -> Result<Sysroot> {
+    let packages = packages(architecture);
+    let folder = workspace::target().join("sysroot");
+    let root = folder.join(name(architecture, &packages));
+    let sysroot = Sysroot { root, architecture };
+    if sysroot.root.exists() {
+        return Ok(sysroot);
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let _alone = debian::lock(&folder.join(format!("{architecture}.lock")))?;
+    if sysroot.root.exists() {
+        // Another process made it while we waited.
+        return Ok(sysroot);
+    }
+    let step = Step::begin(format!("Unpack a sysroot of {RELEASE} for {architecture}"));
+    let partial = folder.join(format!("{architecture}.partial"));
+    match make(architecture, &packages, &partial) {
+        Ok(()) => {
+            fs::rename(&partial, &sysroot.root)
+                .with_context(|| format!("cannot name it {}", sysroot.root.display()))?;
+            step.done();
+            Ok(sysroot)
+        }
+        Err(error) => {
+            step.failed();
+            Err(error)
+        }
+    }
+}
+
+impl Sysroot {
+    /// Where the libraries of this architecture are.
+    pub(crate) fn libraries(&self) -> PathBuf {
+        self.root.join("usr/lib").join(self.architecture.gnu())
+    }
+
+    /// Where the compiler's own libraries are, which a compiler of another release does not look for by itself.
+    pub(crate) fn compiler(&self) -> PathBuf {
+        self.root.join("usr/lib/gcc").join(self.architecture.gnu()).join(GCC)
+    }
+
+    /// Where pkg-config finds what there is, as its `PKG_CONFIG_LIBDIR`.
+    pub(crate) fn pkg_config(&self) -> String {
+        let own = self.libraries().join("pkgconfig");
+        format!("{}:{}", own.display(), self.root.join("usr/share/pkgconfig").display())
+    }
+
+    /// The loader that starts its programs.
+    pub(crate) fn loader(&self) -> PathBuf {
+        self.root.join(match self.architecture {
+            Architecture::Amd64 => "usr/lib64/ld-linux-x86-64.so.2",
+            Architecture::Arm64 => "usr/lib/ld-linux-aarch64.so.1",
+        })
+    }
+}
+
+fn packages(architecture: Architecture) -> Vec<&'static str> {
+    let guest = if architecture == Architecture::Arm64 { GUEST } else { &[] };
+    DEVELOPMENT.iter().chain(guest).copied().collect()
+}
+
+/// Another name for another content.
+fn name(architecture: Architecture, packages: &[&str]) -> String {
+    let mut digest = DefaultHasher::new();
+    (RECIPE, packages).hash(&mut digest);
+    format!("{RELEASE}-{architecture}-{:08x}", digest.finish() as u32)
+}
+
+fn make(architecture: Architecture, packages: &[&str], partial: &Path) -> Result<()> {
+    if partial.exists() {
+        fs::remove_dir_all(partial).with_context(|| format!("cannot remove {}", partial.display()))?;
+    }
+    Archive::open(architecture)?.unpack(packages, Extent::Closed, partial)?;
+    // Programs name their loader, and libc's linker script its parts, by the old places. These links are the business
+    // of `base-files`, which nothing here depends on.
+    for place in ["lib", "lib64"] {
+        if partial.join("usr").join(place).exists() && !partial.join(place).exists() {
+            std::os::unix::fs::symlink(Path::new("usr").join(place), partial.join(place))
+                .with_context(|| format!("cannot link {place} in {}", partial.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_list_has_another_name() {
+        let name_of = |packages: &[&str]| name(Architecture::Arm64, packages);
+        assert!(name_of(&["a"]).starts_with("trixie-arm64-"));
+        assert_eq!(name_of(&["a", "b"]), name_of(&["a", "b"]));
+        assert_ne!(name_of(&["a", "b"]), name_of(&["a"]));
+        assert_ne!(name_of(&["a", "b"]), name_of(&["ab"]));
+    }
+
+    #[test]
+    fn the_compiler_s_libraries_are_those_of_its_packages() {
+        for package in ["libgcc", "libstdc++"] {
+            assert!(DEVELOPMENT.contains(&&*format!("{package}-{GCC}-dev")));
+        }
+    }
+}
