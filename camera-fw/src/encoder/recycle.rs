@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 /// Pieces kept: a full ring of the fan-out, one frame in every hand.
 const PIECES: usize = 40;
 
-/// A piece grows in such steps, so that it soon fits every frame but the rare large one.
-const GRAIN: usize = 16 * 1024;
+/// Sizes of pieces are multiples of this: a key frame of a small stream fits, or a dozen frames between.
+const GRAIN: usize = 64 * 1024;
 
 /// Storage that goes round, the longest unused first.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ mod tests {
     fn frames_of_any_size_keep_their_bytes_and_a_late_viewer_keeps_no_more_than_its_share() {
         let mut recycler = Recycler::new();
         let held: Vec<(usize, Bytes)> = (0..1_000)
-            .map(|number| number * 7_919 % 70_000)
+            .map(|number| number * 7_919 % 200_000)
             .map(|length| (length, recycler.copy(&vec![length as u8; length])))
             .collect();
         assert!(recycler.pieces.len() <= PIECES);

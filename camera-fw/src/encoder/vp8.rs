@@ -424,6 +424,18 @@ mod tests {
     }
 
     #[test]
+    fn libvpx_reads_the_planes_where_they_are() {
+        let encoder = Vp8Encoder::new(&settings(SD, 500)).unwrap();
+        let (luma, chroma) = (vec![90; 800 * 480], [vec![128; 400 * 240], vec![128; 400 * 240]]);
+        let picture = Picture { planes: [&luma, &chroma[0], &chroma[1]], strides: [800, 400, 400] };
+        let image = encoder.wrap(&picture).unwrap();
+        for plane in 0..3 {
+            assert_eq!(image.planes[plane].cast_const(), picture.planes[plane].as_ptr());
+            assert_eq!(image.stride[plane] as usize, picture.strides[plane]);
+        }
+    }
+
+    #[test]
     fn settings_that_libvpx_refuses_are_an_error() {
         let size = Size { width: 100_000, height: 16 };
         assert!(Vp8Encoder::new(&settings(size, 200)).is_err());
