@@ -164,6 +164,8 @@ function carryOut(effect) {
             player.show(effect.session);
             view.renderSound(sessions.get(effect.session)?.audible ?? false);
             return;
+        case 'watch':
+            return sessions.get(effect.session)?.watch();
         case 'close':
             sessions.get(effect.session)?.close();
             sessions.delete(effect.session);

@@ -8,6 +8,7 @@ import {
     after,
     afterLoss,
     ask,
+    awaitNothing,
     closing,
     dropShown,
     expect,
@@ -16,11 +17,12 @@ import {
     rejoin,
     reserveExpired,
     served,
+    settled,
     stop,
 } from './room.js';
 
 /** @import {ByeReason, Candidate} from './signaling.js' */
-/** @import {Effect, State, Step, Timer} from './state.js' */
+/** @import {Coming, Effect, State, Step, Timer} from './state.js' */
 
 /** How long a connection may be `disconnected` before the picture counts as interrupted, in milliseconds. */
 export const PATIENCE_MS = 3000;
@@ -62,8 +64,9 @@ export function offer(state, peer, sdp) {
     }
     const claimants = moved(state.claimants, peer, 'asked');
     const session = state.sessions + 1;
+    const coming = { session, peer, origin, connected: false, absence: null };
     return {
-        state: { ...state, claimants, resting: false, sessions: session, coming: { session, peer, origin }, refusal: null },
+        state: { ...state, claimants, resting: false, sessions: session, coming, refusal: null },
         effects: [
             ...closing(state.coming),
             { do: 'answer', session, peer, sdp, iceServers: state.iceServers },
@@ -150,7 +153,7 @@ function overdue(state) {
     if (state.coming) {
         return sessionFailed(state, state.coming.session);
     }
-    if (state.shown && !state.shown.interrupted) {
+    if (settled(state.shown)) {
         return { state: { ...state, claimants: withoutOffer(state) }, effects: [] };
     }
     if (!state.shown && !some(state.claimants, 'asked')) {
@@ -192,12 +195,25 @@ function withoutOffer({ claimants, shown }) {
  * @returns {Step}
  */
 export function picture(state, session) {
-    if (state.coming?.session !== session) {
-        return { state, effects: [] };
-    }
+    const { coming } = state;
+    return coming?.session === session ? show(state, { ...coming, connected: true }) : { state, effects: [] };
+}
+
+/**
+ * A session takes the screen: its first frame is there, or it is connected to a camera that has none.
+ * @param {State} state
+ * @param {Coming} coming
+ * @returns {Step}
+ */
+export function show(state, coming) {
     return {
-        state: { ...state, coming: null, shown: { ...state.coming, interrupted: false }, seen: true, failures: 0 },
-        effects: [stop('picture'), stop('patience'), { do: 'show', session }, ...closing(state.shown)],
+        state: { ...state, coming: null, shown: { ...coming, interrupted: false, due: false }, seen: true, failures: 0 },
+        effects: [
+            stop('picture'),
+            stop('patience'),
+            { do: 'show', session: coming.session },
+            ...closing(state.shown),
+        ],
     };
 }
 
@@ -207,7 +223,17 @@ export function picture(state, session) {
  * @returns {Step}
  */
 export function connected(state, session) {
-    return { state, effects: session === state.shown?.session ? [stop('patience')] : [] };
+    if (state.coming?.session === session) {
+        const coming = { ...state.coming, connected: true };
+        return coming.absence ? show(state, coming) : { state: { ...state, coming }, effects: [] };
+    }
+    if (state.shown?.session !== session) {
+        return { state, effects: [] };
+    }
+    // Without a picture, the connection is all that can have been interrupted.
+    const over = state.shown.interrupted && state.shown.absence !== null;
+    const shown = { ...state.shown, connected: true, interrupted: state.shown.interrupted && !over };
+    return { state: { ...state, shown }, effects: [stop('patience'), ...(over ? awaitNothing(state) : [])] };
 }
 
 /**
@@ -216,9 +242,15 @@ export function connected(state, session) {
  * @returns {Step}
  */
 export function disconnected(state, session) {
+    if (state.coming?.session === session) {
+        return { state: { ...state, coming: { ...state.coming, connected: false } }, effects: [] };
+    }
+    if (state.shown?.session !== session) {
+        return { state, effects: [] };
+    }
     /** @type {Effect} */
     const wait = { do: 'start', timer: 'patience', after: PATIENCE_MS };
-    return { state, effects: session === state.shown?.session ? [wait] : [] };
+    return { state: { ...state, shown: { ...state.shown, connected: false } }, effects: [wait] };
 }
 
 /**
@@ -233,8 +265,9 @@ function interrupted(state) {
     if (gone(state, state.shown.peer)) {
         return dropShown(state);
     }
+    const { absence, due } = state.shown;
     /** @type {State} */
-    const next = { ...state, shown: { ...state.shown, interrupted: true } };
+    const next = { ...state, shown: { ...state.shown, interrupted: true, due: false, absence: due ? null : absence } };
     const other = reserve(state.claimants);
     if (!state.coming && other !== undefined && !served(next)) {
         return ask(next, other);
@@ -258,26 +291,12 @@ function gone(state, peer) {
  * @returns {Step}
  */
 export function stalled(state, session, seconds) {
-    if (state.shown?.session !== session) {
+    // A camera that has no picture sends no frames; when it has one again, the first has a time of its own.
+    if (state.shown?.session !== session || state.shown.absence) {
         return { state, effects: [] };
     }
     const patience = gone(state, state.shown.peer) ? STALL_WITHOUT_CAMERA_S : STALL_S;
     return seconds >= patience ? interrupted(state) : { state, effects: [] };
-}
-
-/**
- * @param {State} state
- * @param {number} session
- * @returns {Step}
- */
-export function flowing(state, session) {
-    if (state.shown?.session !== session || !state.shown.interrupted) {
-        return { state, effects: [] };
-    }
-    return {
-        state: { ...state, shown: { ...state.shown, interrupted: false } },
-        effects: state.coming ? [] : [stop('picture')],
-    };
 }
 
 /**
@@ -298,7 +317,7 @@ export function sessionFailed(state, session) {
     const farewell = { do: 'bye', peer, reason: 'failed' };
     const failures = state.failures + 1;
     const claimants = moved(state.claimants, peer, 'spent');
-    if (state.shown && !state.shown.interrupted) {
+    if (state.shown && settled(state.shown)) {
         // One that shares its peer still runs, and the camera with it.
         const kept = state.shown.peer === peer ? state.claimants : claimants;
         const next = { ...state, coming: null, failures, claimants: kept };

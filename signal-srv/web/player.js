@@ -70,6 +70,9 @@ export class Player {
         }
         if (this.#video.srcObject !== entry.stream) {
             this.#put(entry.stream);
+        } else if (this.#video.paused) {
+            // Browsers may stop what nobody could see for a while.
+            this.play();
         }
         release(entry.probe);
         entry.probe = null;

@@ -8,7 +8,7 @@
 
 import { allMoved, greeted, moved, reserve, some, stageOf, MOST_CLAIMANTS } from './claimants.js';
 
-/** @import {Coming, Effect, State, Step, Timer} from './state.js' */
+/** @import {Coming, Effect, Shown, State, Step, Timer} from './state.js' */
 
 /** How long everybody in the room may take to prove to be the camera, in milliseconds. */
 export const PROOF_MS = 5000;
@@ -57,13 +57,34 @@ export function after(effects, step) {
 }
 
 /**
+ * Whether the session on the screen is as it should be: frames flow, or the camera has said that none will come.
+ * @param {Shown | null} shown
+ * @returns {boolean}
+ */
+export function settled(shown) {
+    return shown !== null && !shown.interrupted && !shown.due;
+}
+
+/**
+ * Ends the wait of the timer `picture`, unless it is another camera's picture that is waited for.
+ * @param {State} state
+ * @returns {Effect[]}
+ */
+export function awaitNothing({ claimants, coming, shown }) {
+    const asked = claimants.some(({ peer, stage }) => stage === 'asked' && peer !== shown?.peer);
+    return coming || asked ? [] : [stop('picture')];
+}
+
+/**
  * Whether a picture of somebody in the room is there or on its way, so that nobody else need be asked.
  * @param {State} state
  * @param {string} [but] leaves this one out
  * @returns {boolean}
  */
 export function served(state, but) {
-    const sessions = [state.coming, state.shown?.interrupted ? null : state.shown];
+    // Where a camera has no picture, another that proves to be the same one may know better: it may have been away.
+    const flows = settled(state.shown) && state.shown?.absence === null;
+    const sessions = [state.coming, flows ? state.shown : null];
     return (
         sessions.some((session) => session && session.peer !== but && stageOf(state.claimants, session.peer)) ||
         state.claimants.some(({ peer, stage }) => stage === 'asked' && peer !== but && peer !== state.shown?.peer)
@@ -159,7 +180,7 @@ export function joined(state, peers, iceServers) {
         return emptied({ ...next, refusal: null });
     }
     // A picture that still runs needs no other; without one, a proof is due.
-    return { state: next, effects: next.shown && !next.shown.interrupted ? [] : [expect(PROOF_MS)] };
+    return { state: next, effects: settled(next.shown) ? [] : [expect(PROOF_MS)] };
 }
 
 /**
@@ -256,7 +277,7 @@ export function cameraLeft(state, peer) {
         return after(closing(state.coming), afterLoss({ ...next, coming: null }));
     }
     // What still flows is still shown: the camera may only have lost its link to the server.
-    if (state.shown?.peer === peer && state.shown.interrupted) {
+    if (state.shown?.peer === peer && (state.shown.interrupted || state.shown.absence)) {
         return dropShown(next);
     }
     if (claimants.length === 0) {
@@ -272,7 +293,7 @@ export function cameraLeft(state, peer) {
  * @returns {Step}
  */
 export function emptied(state) {
-    if (state.shown?.interrupted) {
+    if (state.shown && !settled(state.shown)) {
         return dropShown(state);
     }
     return { state: { ...state, failures: 0, resting: false }, effects: [stop('picture')] };

@@ -14,6 +14,8 @@ import { sampleOf } from './stats.js';
 export const WAITING_CANDIDATES = 64;
 /** How often the frames are counted, in milliseconds. */
 const COUNT_MS = 1000;
+/** The same while the first frame of a picture that was away is awaited. */
+const WATCH_MS = 100;
 
 /**
  * @typedef {{type: 'connected', session: number}
@@ -48,6 +50,7 @@ export class Session {
     /** @type {ReturnType<typeof setInterval> | undefined} */
     #counting;
     #frames = 0;
+    #watching = false;
     #movedAt = 0;
 
     /**
@@ -103,6 +106,17 @@ export class Session {
         return this.#stream.getAudioTracks().length > 0;
     }
 
+    /** The camera has its picture back: the first frame from now on is reported as soon as it is there. */
+    watch() {
+        if (this.#counting !== undefined) {
+            // What is decoded by now is old, whenever it was counted.
+            this.#frames = Infinity;
+            this.#watching = true;
+            this.#countEvery(WATCH_MS);
+            this.#count().catch(() => {});
+        }
+    }
+
     close() {
         this.#closed = true;
         clearInterval(this.#counting);
@@ -145,8 +159,14 @@ export class Session {
         if (track.kind === 'video' && this.#counting === undefined) {
             this.#around.onStream(this.#stream);
             this.#movedAt = performance.now();
-            this.#counting = setInterval(() => this.#count().catch(() => {}), COUNT_MS);
+            this.#countEvery(COUNT_MS);
         }
+    }
+
+    /** @param {number} milliseconds */
+    #countEvery(milliseconds) {
+        clearInterval(this.#counting);
+        this.#counting = setInterval(() => this.#count().catch(() => {}), milliseconds);
     }
 
     async #count() {
@@ -157,12 +177,16 @@ export class Session {
             return;
         }
         this.#around.onSample(sample);
-        // A page in the background may rightly decode nothing.
-        if (document.hidden) {
+        if (sample.frames > this.#frames) {
             this.#movedAt = now;
-        } else if (sample.frames > this.#frames) {
-            this.#movedAt = now;
+            if (this.#watching) {
+                this.#watching = false;
+                this.#countEvery(COUNT_MS);
+            }
             this.#around.report({ type: 'flowing', session: this.#number });
+        } else if (document.hidden) {
+            // A page in the background may rightly decode nothing.
+            this.#movedAt = now;
         } else {
             const seconds = (now - this.#movedAt) / 1000;
             this.#around.report({ type: 'stalled', session: this.#number, seconds });

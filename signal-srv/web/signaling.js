@@ -33,6 +33,8 @@ export const JOIN_MS = 8000;
 
 /** @typedef {{candidate: string, sdpMLineIndex: number | null, sdpMid: string | null}} Candidate */
 /** @typedef {'busy' | 'stopping' | 'failed' | 'left'} ByeReason */
+/** Whether a camera has a picture; `paused` is switched off there, `lost` is that it gets none. */
+/** @typedef {'live' | 'paused' | 'lost'} PictureState */
 /**
  * @typedef {{type: 'start'}
  *   | {type: 'answer', sdp: string}
@@ -59,7 +61,8 @@ export const JOIN_MS = 8000;
  * What a camera that has proven itself says, opened.
  * @typedef {{type: 'offer', peer: string, sdp: string}
  *   | {type: 'candidate', peer: string, candidate: Candidate}
- *   | {type: 'bye', peer: string, reason: ByeReason}} SignalEvent
+ *   | {type: 'bye', peer: string, reason: ByeReason}
+ *   | {type: 'picture-state', peer: string, picture: PictureState}} SignalEvent
  */
 
 /**
@@ -151,6 +154,13 @@ export function signalOf(peer, body) {
         const known = /** @type {const} */ (['busy', 'stopping', 'failed', 'left']);
         // A reason from a newer camera still says that this session is over.
         return { type: 'bye', peer, reason: known.find((reason) => reason === body['reason']) ?? 'failed' };
+    }
+    if (body['type'] === 'picture') {
+        const said = body['state'] ?? '';
+        const known = /** @type {const} */ (['live', 'paused']);
+        // A state from a newer camera is none in which there is a picture.
+        const picture = known.find((state) => state === said) ?? 'lost';
+        return typeof said === 'string' ? { type: 'picture-state', peer, picture } : null;
     }
     const candidate = text(body['candidate'], CANDIDATE_CHARACTERS);
     if (candidate === null || body['type'] !== undefined) {

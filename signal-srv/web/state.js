@@ -7,13 +7,16 @@
  *     the link (WebSocket)    down -> opening -> joined -> down ...     room.js      comes back by itself, with jitter
  *     the picture (sessions)  coming -> shown -> lost                   picture.js   goes on while the link is down
  *
+ * A session stays up while its camera has no picture: absence.js. Then its own screen stands in the picture's place.
+ *
  * A camera whose link was broken joins as a new peer, proves itself anew and offers again. The new session is `coming`
  * beside the one that is `shown` and takes its place with its first frame: make before break. What a person sees is
  * derived from both by `screenOf`. Here is what happens at the door: codes, remembered cameras, coming and going.
  */
 
 import { doubtOf, some } from './claimants.js';
-import { bye, candidate, disconnected, connected, flowing, offer, picture, sessionFailed, stalled, timer } from './picture.js';
+import { flowing, pictureState } from './absence.js';
+import { bye, candidate, disconnected, connected, offer, picture, sessionFailed, stalled, timer } from './picture.js';
 import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, socketClosed, stop } from './room.js';
 
 /** @import {Access} from './access.js' */
@@ -27,8 +30,8 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
 /**
  * The names of the screens; `document.body.dataset.state` carries the current one.
  * @typedef {'unsupported' | 'insecure' | 'misconfigured' | 'cameras' | 'enter-code' | 'wrong-code' | 'scanning'
- *   | 'connecting' | 'waiting' | 'live' | 'reconnecting' | 'camera-gone' | 'impostor' | 'room-full' | 'unreachable'
- *   | 'failed'} Screen
+ *   | 'connecting' | 'waiting' | 'live' | 'paused' | 'no-picture' | 'reconnecting' | 'camera-gone' | 'impostor'
+ *   | 'room-full' | 'unreachable' | 'failed'} Screen
  */
 
 /**
@@ -38,11 +41,16 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  */
 
 /**
- * One negotiation with one camera. `origin` is what tells a new connection from a new offer on the same one.
- * @typedef {{session: number, peer: string, origin: string}} Coming
+ * One negotiation with one camera. `origin` is what tells a new connection from a new offer on the same one; `absence`
+ * is why there is no picture, where the camera has said that there is none.
+ * @typedef {{session: number, peer: string, origin: string, connected: boolean, absence: 'paused' | 'lost' | null}} Coming
  */
 
-/** @typedef {Coming & {interrupted: boolean}} Shown */
+/**
+ * The session that has the screen. `interrupted`: its frames stay away for no reason that the camera has named. `due`:
+ * the camera has its picture back, and the first frame of it is awaited.
+ * @typedef {Coming & {interrupted: boolean, due: boolean}} Shown
+ */
 
 /**
  * @typedef {object} State
@@ -64,10 +72,10 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  * @property {boolean} resting whether nobody in the room was the camera, so that the page waits to greet everybody anew
  * @property {'silent' | 'impostor' | null} doubt what the room was last found to hold in place of the camera
  * @property {RTCIceServer[]} iceServers
- * @property {Coming | null} coming the session that has no picture yet
- * @property {Shown | null} shown the session whose picture is on the screen
+ * @property {Coming | null} coming the session that has neither a picture yet nor a camera known to have none
+ * @property {Shown | null} shown the session whose picture, or absence of one, is on the screen
  * @property {number} sessions how many sessions there were, which numbers them
- * @property {boolean} seen whether this code has shown a picture before
+ * @property {boolean} seen whether this code has led to a session with its camera before
  * @property {number} failures sessions in a row that came to nothing
  * @property {'full' | 'mode' | null} refusal why there is no place for this viewer
  * @property {boolean} blocked whether the browser wants a tap before it plays
@@ -107,7 +115,8 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  */
 
 /**
- * `bookmark`: the remembered camera that this tab comes back to after a reload. `ask`: for the picture.
+ * `bookmark`: the remembered camera that this tab comes back to after a reload. `ask`: for the picture. `watch`:
+ * for the next frame, which is the first after the camera had no picture.
  * @typedef {{do: 'connect', access: Access}
  *   | {do: 'disconnect'}
  *   | {do: 'bookmark', id: string | null}
@@ -122,6 +131,7 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  *   | {do: 'renegotiate', session: number, sdp: string}
  *   | {do: 'candidate', session: number, candidate: Candidate}
  *   | {do: 'show', session: number}
+ *   | {do: 'watch', session: number}
  *   | {do: 'close', session: number}
  *   | {do: 'bye', peer: string, reason: ByeReason}} Effect
  */
@@ -181,12 +191,13 @@ export function screenOf(state) {
         return state.list.length > 0 && !state.adding ? 'cameras' : 'enter-code';
     }
     if (state.shown) {
-        return state.shown.interrupted ? 'reconnecting' : 'live';
+        const { absence, interrupted } = state.shown;
+        return interrupted ? 'reconnecting' : absence === 'lost' ? 'no-picture' : absence ?? 'live';
     }
     if (state.refusal) {
         return 'room-full';
     }
-    // Once there was a picture, a single failed session is more likely the end of the old network than a wall.
+    // Once there was a session, a single failed session is more likely the end of the old network than a wall.
     if (state.failures >= (state.seen ? 2 : 1)) {
         return 'failed';
     }
@@ -276,6 +287,8 @@ function inRoom(state, access, event) {
             return candidate(state, event.peer, event.candidate);
         case 'bye':
             return bye(state, event.peer, event.reason);
+        case 'picture-state':
+            return pictureState(state, event.peer, event.picture);
         case 'refused':
             return refused(state, event.code);
         case 'socket-closed':

@@ -22,8 +22,14 @@ const en = {
         'It isn’t online, or a digit is mistyped. Compare the digits, or type the last four, the check digits, as well. If they are right, check the camera’s power and network.',
     'live.heading': 'Live picture',
     'live.sentence': 'The camera’s picture is on the screen.',
+    'paused.heading': 'Paused',
+    'paused.sentence':
+        'Somebody at the camera has switched the picture off. As soon as it is switched on again, it comes back by itself.',
+    'no-picture.heading': 'The camera has no picture',
+    'no-picture.sentence':
+        'It is online, but its sensor is unplugged or doesn’t answer. Once the sensor is there again, the picture comes back by itself.',
     'reconnecting.heading': 'Reconnecting',
-    'reconnecting.sentence': 'The picture paused. It comes back by itself.',
+    'reconnecting.sentence': 'The picture stopped. It comes back by itself.',
     'camera-gone.heading': 'The camera went offline',
     'camera-gone.sentence': 'As soon as it is back, its picture is too. There is nothing you need to do.',
     'impostor.heading': 'This isn’t your camera',
@@ -141,6 +147,12 @@ const de = {
         'Sie ist nicht online, oder eine Ziffer ist vertippt. Die Ziffern vergleichen oder die letzten vier, die Prüfziffern, mit eingeben. Stimmen sie, dann Strom und Netzwerk der Kamera prüfen.',
     'live.heading': 'Live-Bild',
     'live.sentence': 'Das Bild der Kamera ist zu sehen.',
+    'paused.heading': 'Pausiert',
+    'paused.sentence':
+        'Jemand an der Kamera hat das Bild ausgeschaltet. Sobald es wieder eingeschaltet ist, kommt es von selbst zurück.',
+    'no-picture.heading': 'Die Kamera hat kein Bild',
+    'no-picture.sentence':
+        'Sie ist online, aber ihr Sensor ist abgezogen oder antwortet nicht. Sobald er wieder da ist, kommt das Bild von selbst zurück.',
     'reconnecting.heading': 'Neu verbinden',
     'reconnecting.sentence': 'Das Bild steht gerade. Es kommt von selbst zurück.',
     'camera-gone.heading': 'Die Kamera ist offline',

@@ -31,6 +31,8 @@ const SCREENS = {
     scanning: { icon: 'enter-code', busy: false, actions: ['cancel'] },
     connecting: { icon: 'camera', busy: true, actions: ['leave'] },
     waiting: { icon: 'camera', busy: true, actions: ['leave'] },
+    paused: { icon: 'paused', busy: false, actions: ['leave'] },
+    'no-picture': { icon: 'no-picture', busy: false, actions: ['leave'] },
     reconnecting: { icon: 'camera', busy: true, actions: [] },
     'camera-gone': { icon: 'camera-gone', busy: false, actions: ['leave'] },
     impostor: { icon: 'impostor', busy: false, actions: ['retry', 'leave'] },
@@ -54,7 +56,11 @@ const SCREENS = {
 
 /**
  * The iPhone has full screen for the video alone, by names of its own.
- * @typedef {HTMLVideoElement & {webkitEnterFullscreen?: () => void, webkitSupportsFullscreen?: boolean}} Video
+ * @typedef {HTMLVideoElement & {
+ *   webkitEnterFullscreen?: () => void,
+ *   webkitExitFullscreen?: () => void,
+ *   webkitDisplayingFullscreen?: boolean,
+ * }} Video
  */
 
 export class View {
@@ -249,7 +255,11 @@ export class View {
             this.#notes.keep.set(false);
             this.#keepName.value = '';
         }
-        if (!onStage && document.fullscreenElement) {
+        const absent = screen === 'paused' || screen === 'no-picture';
+        if (absent) {
+            // What shows the video alone would go on showing its last frame.
+            this.#leaveVideo();
+        } else if (!onStage && document.fullscreenElement) {
             document.exitFullscreen().catch(() => {});
         }
         // The control that had the focus may be gone: do not let it fall back to the top of the page.
@@ -402,6 +412,17 @@ export class View {
             document.documentElement.requestFullscreen({ navigationUI: 'hide' }).catch(() => {});
         } else {
             video.webkitEnterFullscreen?.();
+        }
+    }
+
+    /** Picture in picture, and on the iPhone full screen, end; the whole page in full screen stays as it is. */
+    #leaveVideo() {
+        if (document.pictureInPictureElement) {
+            document.exitPictureInPicture().catch(() => {});
+        }
+        const video = /** @type {Video} */ (this.video);
+        if (video.webkitDisplayingFullscreen) {
+            video.webkitExitFullscreen?.();
         }
     }
 

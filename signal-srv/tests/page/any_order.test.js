@@ -20,6 +20,9 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
         { type: 'bye', peer, reason: 'busy' },
         { type: 'bye', peer, reason: 'stopping' },
         { type: 'bye', peer, reason: 'failed' },
+        { type: 'picture-state', peer, picture: 'paused' },
+        { type: 'picture-state', peer, picture: 'lost' },
+        { type: 'picture-state', peer, picture: 'live' },
     ]));
     events.push(
         { type: 'joined', cameras: [], iceServers: [] },
@@ -53,6 +56,7 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
             const own = /** @type {Event[]} */ ([
                 { type: 'picture', session },
                 { type: 'failed', session },
+                { type: 'connected', session },
                 { type: 'disconnected', session },
                 { type: 'stalled', session, seconds: 3 + random(4) },
                 { type: 'flowing', session },
@@ -62,7 +66,7 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
             // A link that is down delivers nothing.
             const fromServer = [
                 ...['joined', 'camera-joined', 'camera-left', 'camera-proven', 'camera-refuted'],
-                ...['offer', 'bye', 'refused', 'socket-closed'],
+                ...['offer', 'bye', 'picture-state', 'refused', 'socket-closed'],
             ];
             if (page.state.link === 'down' && fromServer.includes(event.type)) {
                 continue;
@@ -100,10 +104,11 @@ test('whatever comes in whatever order: nothing without a proof, each session cl
                 }
             }
             const { link, claimants, coming, shown } = page.state;
-            const due = coming !== null || (claimants.length > 0 && shown === null) || shown?.interrupted;
+            const due = coming !== null || (claimants.length > 0 && shown === null) || shown?.interrupted || shown?.due;
             assert.ok(waiting || link !== 'joined' || !due, `waits for ever: ${log.join(' ')}`);
             const held = [page.state.coming, page.state.shown].filter((entry) => entry !== null).map((entry) => entry.session);
             assert.deepEqual([...open].sort(), held.sort(), log.join(' '));
+            assert.ok(!shown?.due || (shown.absence && !shown.interrupted), `due, and not absent: ${log.join(' ')}`);
         }
         page.on({ type: 'retry' }).on({ type: 'joined', cameras: ['c'], iceServers: [] });
         offered(page, 'c', '3').on({ type: 'picture', session: page.state.sessions });

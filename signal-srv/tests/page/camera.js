@@ -19,6 +19,7 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
  * @property {string} [error] the code of an ERROR in place of JOINED
  * @property {Claimant[]} [claimants] who is in the room; the camera offers when it is asked
  * @property {string} [bye] the reason of a bye in place of the camera's offer
+ * @property {'paused' | 'lost'} [picture] why the camera has no picture when a viewer comes
  * @property {boolean} [sound] whether the camera sends sound as well
  * @property {boolean} [tap] whether the browser wants a tap before it plays
  * @property {boolean} [ancient] whether the browser lacks WebRTC
@@ -156,6 +157,8 @@ export function installCamera({ scene, identity }) {
         ciphers = null;
         /** @type {RTCPeerConnection | null} */
         camera = null;
+        /** @type {MediaStream | null} */
+        stream = null;
         /** @type {Promise<unknown>} */
         last = Promise.resolve();
 
@@ -256,6 +259,16 @@ export function installCamera({ scene, identity }) {
             });
         }
 
+        /**
+         * Says whether it has a picture; without one, it sends no frames.
+         * @param {'live' | 'paused' | 'lost'} state
+         */
+        async picture(state) {
+            this.signal({ type: 'picture', state });
+            const senders = this.camera?.getSenders() ?? [];
+            await senders[0]?.replaceTrack(state === 'live' ? this.stream?.getVideoTracks()[0] ?? null : null);
+        }
+
         /** @param {any} signal */
         async act(signal) {
             if (signal.type === 'start') {
@@ -275,6 +288,7 @@ export function installCamera({ scene, identity }) {
             const camera = new Connection();
             this.camera = camera;
             const stream = drawing();
+            this.stream = stream;
             stream.getTracks().forEach((track) => camera.addTrack(track, stream));
             camera.onicecandidate = (/** @type {RTCPeerConnectionIceEvent} */ { candidate }) => {
                 if (candidate?.candidate) {
@@ -283,6 +297,9 @@ export function installCamera({ scene, identity }) {
             };
             await camera.setLocalDescription();
             this.signal({ type: 'offer', sdp: camera.localDescription?.sdp });
+            if (scene.picture) {
+                await this.picture(scene.picture);
+            }
         }
     }
 

@@ -119,6 +119,14 @@ export class NoiseCamera {
     }
 
     /**
+     * Says whether it has a picture.
+     * @param {string} state
+     */
+    async picture(state) {
+        return this.seal({ type: 'picture', state });
+    }
+
+    /**
      * @param {Bytes} plaintext padded, or not as it should be
      * @returns {Promise<{noise: string}>}
      */

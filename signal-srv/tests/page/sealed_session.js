@@ -22,6 +22,7 @@ export const SIGNALS = [
     { type: 'offer', sdp: `v=0\r\n${'a=filler\r\n'.repeat(100)}` },
     { candidate: 'candidate:1 1 udp 1 192.0.2.1 4 typ host', sdpMLineIndex: 0, sdpMid: '0' },
     { candidate: 'candidate:2 1 udp 1 192.0.2.1 5 typ host', sdpMLineIndex: 0, sdpMid: '0' },
+    { type: 'picture', state: 'paused' },
     { type: 'bye', reason: 'stopping' },
 ];
 

@@ -236,6 +236,27 @@ test('frames are counted once a second: flowing, stalled, flowing', async () => 
     assert.deepEqual(events.splice(0), [{ type: 'flowing', session: 7 }]);
 });
 
+test('a picture that comes back is noticed at once, and by a frame that is new', async () => {
+    const session = open();
+    session.watch();
+    connection.ontrack({ track: { kind: 'video' }, receiver: {} });
+    await pass(1);
+    connection.frames = 30;
+    session.watch();
+    await settle();
+    assert.deepEqual(events.splice(0).map(({ type }) => type), ['stalled', 'stalled'], 'old ones, though not counted yet');
+    const soon = async () => {
+        now += 100;
+        clock.tick(100);
+        await settle();
+        return events.splice(0).map(({ type }) => type);
+    };
+    assert.deepEqual(await soon(), ['stalled']);
+    connection.frames = 31;
+    assert.deepEqual(await soon(), ['flowing']);
+    assert.deepEqual(await soon(), [], 'and counted as ever then');
+});
+
 test('a page that nobody sees does not stall', async () => {
     open();
     connection.ontrack({ track: { kind: 'video' }, receiver: {} });
@@ -243,7 +264,11 @@ test('a page that nobody sees does not stall', async () => {
     await pass(60);
     /** @type {any} */ (globalThis).document.hidden = false;
     await pass(1);
-    assert.deepEqual(events, [{ type: 'stalled', session: 7, seconds: 1 }]);
+    assert.deepEqual(events.splice(0), [{ type: 'stalled', session: 7, seconds: 1 }]);
+    /** @type {any} */ (globalThis).document.hidden = true;
+    connection.frames = 1;
+    await pass(2);
+    assert.deepEqual(events, [{ type: 'flowing', session: 7 }], 'what it does decode, it has');
 });
 
 test('after close nothing is counted or reported', async () => {

@@ -84,6 +84,9 @@ test('every message of the protocol is understood', () => {
     for (const reason of ['busy', 'stopping', 'failed', 'left']) {
         assert.deepEqual(opened({ type: 'bye', reason }), { type: 'bye', peer: PEER, reason });
     }
+    for (const picture of ['live', 'paused', 'lost']) {
+        assert.deepEqual(opened({ type: 'picture', state: picture }), { type: 'picture-state', peer: PEER, picture });
+    }
     assert.deepEqual(decode(bytes({ type: 'ERROR', data: 'The room is full.', code: 'ROOM_FULL' })), {
         type: 'refused',
         code: 'ROOM_FULL',
@@ -95,6 +98,9 @@ test('what a newer server or camera may say is passed over, or taken for what it
     assert.equal(decode(bytes({ type: 'ROOM', data: { type: 'KNOCK', data: { peer: PEER } } })), null);
     assert.equal(opened({ type: 'pause' }), null);
     assert.deepEqual(opened({ type: 'bye', reason: 'tired' }), { type: 'bye', peer: PEER, reason: 'failed' });
+    for (const state of ['resting', 'LIVE', '', ' live', '__proto__', 'x'.repeat(60_000), undefined, null]) {
+        assert.deepEqual(opened({ type: 'picture', state }), { type: 'picture-state', peer: PEER, picture: 'lost' });
+    }
     assert.deepEqual(opened({ type: 'offer', sdp: 'v=0', more: 1 }), { type: 'offer', peer: PEER, sdp: 'v=0' });
     assert.deepEqual(decode(bytes({ type: 'JOINED' })), { type: 'joined', cameras: [], iceServers: [] });
 });
@@ -144,7 +150,8 @@ test('what is not a message of the protocol is dropped', () => {
     assert.equal(decode('{"type":"HELLO"}'), null, 'a text message');
     assert.equal(decode(undefined), null);
     assert.equal(decode(new Uint8Array([0x22, 0xff, 0x22]).buffer), null, 'not UTF-8');
-    for (const signal of [{}, { type: 'offer' }, { type: 'offer', sdp: 7 }, { candidate: 7 }, { type: 'start' }]) {
+    const states = [7, true, {}, ['paused'], { state: 'paused' }].map((state) => ({ type: 'picture', state }));
+    for (const signal of [{}, { type: 'offer' }, { type: 'offer', sdp: 7 }, { candidate: 7 }, { type: 'start' }, ...states]) {
         assert.equal(opened(signal), null, JSON.stringify(signal));
     }
 });
@@ -353,9 +360,11 @@ test('a camera is greeted, proves itself, and then signals go both ways', async 
     assert.deepEqual(await camera.open(room.to(PEER)[1]), { type: 'start' });
     assert.deepEqual(await camera.open(room.to(PEER)[2]), bye);
     const candidate = { candidate: 'candidate:1', sdpMLineIndex: 0, sdpMid: '0' };
-    for (const signal of [{ type: 'offer', sdp: 'v=0' }, candidate, { type: 'weather' }, { type: 'bye', reason: 'busy' }]) {
+    for (const signal of [{ type: 'offer', sdp: 'v=0' }, candidate, { type: 'weather' }]) {
         room.says(PEER, await camera.seal(signal));
     }
+    room.says(PEER, await camera.picture('paused'));
+    room.says(PEER, await camera.seal({ type: 'bye', reason: 'busy' }));
     room.leaves(PEER);
     await until(() => reported('camera-left').length === 1);
     assert.deepEqual(events, [
@@ -363,6 +372,7 @@ test('a camera is greeted, proves itself, and then signals go both ways', async 
         { type: 'camera-proven', peer: PEER },
         { type: 'offer', peer: PEER, sdp: 'v=0' },
         { type: 'candidate', peer: PEER, candidate },
+        { type: 'picture-state', peer: PEER, picture: 'paused' },
         { type: 'bye', peer: PEER, reason: 'busy' },
         { type: 'camera-left', peer: PEER },
     ]);
