@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  thread capture             thread encode
-//!  Source::next ──▶ [slot] ──▶ Converter ──▶ Vp8Encoder ──▶ Fanout::publish
+//!  Supervisor  ───▶ [slot] ──▶ Converter ──▶ Vp8Encoder ──▶ Fanout::publish
 //!                   newest                       ▲
 //!                   wins            commands ────┘ (bounded)
 //! ```
@@ -17,16 +17,15 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use signal_proto::PictureState;
+use tokio::sync::{oneshot, watch};
 
-use crate::capture::{CaptureError, Delivery, Source};
+use crate::capture::CaptureError;
+use crate::capture::supervisor::{Controls, Opener, Sink, Supervisor, TICK};
 use crate::encoder::stage::EncodeStage;
 use crate::encoder::{EncodeError, EncoderSettings};
 use crate::fanout::{EncoderCommands, Fanout};
 use crate::frame::Frame;
-
-/// How often the threads look at the stop flag, at least.
-const TICK: Duration = Duration::from_millis(200);
 
 /// Orders that may wait for the encode thread between two frames.
 const COMMANDS: usize = 64;
@@ -50,9 +49,10 @@ pub enum PipelineError {
     },
 }
 
-impl From<tokio::task::JoinError> for PipelineError {
-    fn from(error: tokio::task::JoinError) -> Self {
-        Self::Thread { thread: "opening", problem: error.to_string() }
+impl PipelineError {
+    /// A thread that does not move any more.
+    pub fn hangs(thread: &'static str) -> Self {
+        Self::Thread { thread, problem: "hangs: a driver does not answer".into() }
     }
 }
 
@@ -61,6 +61,10 @@ impl From<tokio::task::JoinError> for PipelineError {
 pub struct Counters {
     /// Frames that the source delivered.
     pub captured: AtomicU64,
+    /// Frames that the source lost before they were delivered.
+    pub missed: AtomicU64,
+    /// Frames that came damaged, and were skipped.
+    pub damaged: AtomicU64,
     /// Frames that a newer one replaced in the slot.
     pub superseded: AtomicU64,
     /// Frames that went to the viewers.
@@ -76,7 +80,9 @@ pub struct Counters {
 /// The running frame path.
 #[derive(Debug)]
 pub struct Pipeline {
-    stop: Arc<AtomicBool>,
+    controls: Arc<Controls>,
+    /// Counts on as long as the encode thread lives.
+    beat: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
     fanout: Fanout,
     counters: Arc<Counters>,
@@ -84,28 +90,34 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts both threads.
+    /// Starts both threads; with `paused` the camera stays closed until [`Controls::pause`] says otherwise.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn spawn(source: Box<dyn Source>, settings: EncoderSettings) -> Result<Self, PipelineError> {
+    pub fn spawn(opener: Box<dyn Opener>, settings: EncoderSettings, paused: bool) -> Result<Self, PipelineError> {
         let (sender, commands) = sync_channel(COMMANDS);
         let fanout = Fanout::new(EncoderCommands::new(sender));
-        let stop = Arc::new(AtomicBool::new(false));
+        let controls = Arc::new(Controls::default());
+        controls.pause(paused);
         let slot = Arc::new(Slot::default());
         let counters = Arc::new(Counters::default());
+        let beat = Arc::new(AtomicU64::new(0));
         let (report, failed) = oneshot::channel();
         let report = Arc::new(Mutex::new(Some(report)));
 
-        let mut pipeline = Self { stop: stop.clone(), threads: Vec::with_capacity(2), fanout, counters, failed };
+        let threads = Vec::with_capacity(2);
+        let mut pipeline = Self { controls: controls.clone(), beat: beat.clone(), threads, fanout, counters, failed };
         // The encode thread first: if the second thread cannot start, dropping the pipeline stops the first.
         pipeline.start("encode", &report, {
-            let (stop, slot, rate) = (stop.clone(), slot.clone(), source.rate());
+            let (controls, slot) = (controls.clone(), slot.clone());
             let (fanout, counters) = (pipeline.fanout.clone(), pipeline.counters.clone());
-            move || encode(EncodeStage::new(settings, commands, fanout, counters), rate, &stop, &slot)
+            move || encode(EncodeStage::new(settings, commands, fanout, counters), &beat, &controls.stop, &slot)
         })?;
-        let captured = pipeline.counters.clone();
-        pipeline.start("capture", &report, move || capture(source, &stop, &slot, &captured))?;
+        let counters = pipeline.counters.clone();
+        pipeline.start("capture", &report, move || {
+            let intake = Intake { slot: &slot, counters: &counters };
+            Ok(Supervisor::new(opener, &controls, intake).run()?)
+        })?;
         Ok(pipeline)
     }
 
@@ -141,6 +153,22 @@ impl Pipeline {
         &self.counters
     }
 
+    /// Whether there is a picture; `None` until the first source was opened, or turned out to be missing.
+    pub fn picture(&self) -> watch::Receiver<Option<PictureState>> {
+        self.controls.picture.subscribe()
+    }
+
+    /// What others want of the capture thread.
+    pub fn controls(&self) -> &Arc<Controls> {
+        &self.controls
+    }
+
+    /// Gives numbers that change as long as the threads `capture` and `encode` live.
+    pub fn beats(&self) -> impl Fn() -> [u64; 2] + 'static {
+        let (controls, beat) = (self.controls.clone(), self.beat.clone());
+        move || [&controls.beat, &*beat].map(|beat| beat.load(Ordering::Relaxed))
+    }
+
     /// Waits until the frame path fails. Does not return while it works.
     pub async fn failed(&mut self) -> PipelineError {
         match (&mut self.failed).await {
@@ -156,7 +184,7 @@ impl Pipeline {
     }
 
     fn halt(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.controls.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             // A panic was caught in the thread and reported.
             let _ = thread.join();
@@ -170,51 +198,71 @@ impl Drop for Pipeline {
     }
 }
 
-fn capture(
-    mut source: Box<dyn Source>,
-    stop: &AtomicBool,
-    slot: &Slot,
-    counters: &Counters,
-) -> Result<(), PipelineError> {
-    while !stop.load(Ordering::Relaxed) {
-        if let Delivery::Frame(frame) = source.next(TICK)? {
-            counters.captured.fetch_add(1, Ordering::Relaxed);
-            if slot.put(frame) {
-                counters.superseded.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-    Ok(())
+/// Where the capture thread hands its frames over.
+struct Intake<'a> {
+    slot: &'a Slot,
+    counters: &'a Counters,
 }
 
-fn encode(mut stage: EncodeStage, rate: f64, stop: &AtomicBool, slot: &Slot) -> Result<(), PipelineError> {
+impl Sink for Intake<'_> {
+    fn frame(&mut self, frame: Frame, rate: f64) {
+        self.counters.captured.fetch_add(1, Ordering::Relaxed);
+        self.counters.missed.fetch_add(frame.sequence.missed, Ordering::Relaxed);
+        if self.slot.put(Captured { frame, rate }) {
+            self.counters.superseded.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn damaged(&mut self) {
+        self.counters.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn closed(&mut self) {
+        self.slot.clear();
+    }
+}
+
+fn encode(mut stage: EncodeStage, beat: &AtomicU64, stop: &AtomicBool, slot: &Slot) -> Result<(), PipelineError> {
     while !stop.load(Ordering::Relaxed) {
+        beat.fetch_add(1, Ordering::Relaxed);
         match slot.take(TICK) {
-            Some(frame) => stage.frame(&frame, rate)?,
+            Some(captured) => stage.frame(&captured.frame, captured.rate)?,
             None => stage.obey()?,
         }
     }
     Ok(())
 }
 
+/// A frame on its way between the threads, and the rate of its source.
+struct Captured {
+    frame: Frame,
+    rate: f64,
+}
+
 /// Room for one frame between the threads.
 #[derive(Default)]
 struct Slot {
-    frame: Mutex<Option<Frame>>,
+    frame: Mutex<Option<Captured>>,
     filled: Condvar,
 }
 
 impl Slot {
     /// Puts the newest frame in; true if it replaced one.
-    fn put(&self, frame: Frame) -> bool {
+    fn put(&self, frame: Captured) -> bool {
         let replaced = self.frame.lock().unwrap_or_else(PoisonError::into_inner).replace(frame);
         self.filled.notify_one();
         // The old frame is dropped, and its buffer given back, outside the lock.
         replaced.is_some()
     }
 
+    /// Lets go of the frame that nobody has fetched.
+    fn clear(&self) {
+        let kept = self.frame.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(kept);
+    }
+
     /// Takes the frame out, waiting `wait` for one at most.
-    fn take(&self, wait: Duration) -> Option<Frame> {
+    fn take(&self, wait: Duration) -> Option<Captured> {
         let guard = self.frame.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.filled.wait_timeout_while(guard, wait, |frame| frame.is_none());
         waited.unwrap_or_else(PoisonError::into_inner).0.take()
@@ -226,8 +274,9 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::capture::Wanted;
+    use crate::capture::supervisor::Opened;
     use crate::capture::test_pattern::TestPattern;
+    use crate::capture::{Delivery, Source, Wanted};
     use crate::encoder::Kbps;
     use crate::frame::{FramePool, Layout, Sequence, Size};
 
@@ -237,6 +286,24 @@ mod tests {
 
     fn pattern() -> Box<dyn Source> {
         Box::new(TestPattern::new(Wanted { size: SIZE, fps: 120 }))
+    }
+
+    /// A source that is open already.
+    struct Given(Option<Box<dyn Source>>);
+
+    impl Opener for Given {
+        fn open(&mut self) -> Result<Opened, CaptureError> {
+            let source = self.0.take().ok_or_else(|| CaptureError::Y4m { path: "x".into(), problem: "over".into() })?;
+            Ok(Opened { source, name: "given".into(), is_stand_in: false })
+        }
+
+        fn changed(&mut self, _: Duration) -> bool {
+            true
+        }
+    }
+
+    fn spawn(source: Box<dyn Source>) -> Pipeline {
+        Pipeline::spawn(Box::new(Given(Some(source))), SETTINGS, false).unwrap()
     }
 
     async fn frames(fanout: &Fanout, count: usize) -> Vec<crate::encoder::EncodedFrame> {
@@ -250,7 +317,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn frames_flow_while_somebody_watches_and_only_then() {
-        let pipeline = Pipeline::spawn(pattern(), SETTINGS).unwrap();
+        let pipeline = spawn(pattern());
         while pipeline.counters().captured.load(Ordering::Relaxed) < 10 {
             tokio::task::yield_now().await;
         }
@@ -278,13 +345,13 @@ mod tests {
                 if self.0 < 3 {
                     Ok(Delivery::Nothing)
                 } else {
-                    Err(CaptureError::NoDevice { path: "/dev/video0".into() })
+                    Err(CaptureError::Y4m { path: "film.y4m".into(), problem: "it was cut".into() })
                 }
             }
         }
-        let mut pipeline = Pipeline::spawn(Box::new(Ends(0)), SETTINGS).unwrap();
+        let mut pipeline = spawn(Box::new(Ends(0)));
         let error = tokio::time::timeout(SOON, pipeline.failed()).await.unwrap();
-        assert!(error.to_string().contains("no device /dev/video0"), "{error}");
+        assert!(error.to_string().contains("film.y4m is not a usable y4m file"), "{error}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +368,7 @@ mod tests {
                 panic!("a fault of ours")
             }
         }
-        let mut pipeline = Pipeline::spawn(Box::new(Panics), SETTINGS).unwrap();
+        let mut pipeline = spawn(Box::new(Panics));
         let error = tokio::time::timeout(SOON, pipeline.failed()).await.unwrap();
         assert_eq!(error.to_string(), "the capture thread panicked");
     }
@@ -326,7 +393,7 @@ mod tests {
         }
         let large: Box<dyn Source> =
             Box::new(TestPattern::new(Wanted { size: Size { width: 320, height: 240 }, fps: 120 }));
-        let pipeline = Pipeline::spawn(Box::new(Grows(Some(pattern()), large, 0)), SETTINGS).unwrap();
+        let pipeline = spawn(Box::new(Grows(Some(pattern()), large, 0)));
         let mut subscription = pipeline.fanout().subscribe();
         // Width and height stand in bytes 6 to 9 of a key frame (RFC 6386 §9.1).
         let mut sizes = Vec::new();
@@ -344,13 +411,16 @@ mod tests {
     fn the_slot_keeps_the_newest() {
         let layout = Layout::packed_i420(SIZE);
         let pool = FramePool::new(layout.bytes());
-        let frame =
-            |number| Frame::pooled(pool.take(), &pool, layout, Instant::now(), Sequence { number, missed: 0 }).unwrap();
+        let captured = |number| {
+            let sequence = Sequence { number, missed: 0 };
+            let frame = Frame::pooled(pool.take(), &pool, layout, Instant::now(), sequence).unwrap();
+            Captured { frame, rate: 30.0 }
+        };
         let slot = Slot::default();
         assert!(slot.take(Duration::ZERO).is_none());
-        assert!(!slot.put(frame(1)));
-        assert!(slot.put(frame(2)));
-        assert_eq!(slot.take(Duration::ZERO).unwrap().sequence.number, 2);
+        assert!(!slot.put(captured(1)));
+        assert!(slot.put(captured(2)));
+        assert_eq!(slot.take(Duration::ZERO).unwrap().frame.sequence.number, 2);
         assert!(slot.take(Duration::ZERO).is_none());
     }
 }

@@ -1,11 +1,25 @@
 //! Where pictures come from: the first stage of the frame path.
 //!
-//! [`open`] turns what a person wrote (`pattern`, `file.y4m`, `/dev/video0`) into a [`Source`]; the capture thread in
-//! `pipeline.rs` then calls [`Source::next`] for ever.
+//! [`CameraOpener`] turns what a person wrote (`auto`, `/dev/video0`, `file.y4m`) into a [`Source`]; the
+//! [`supervisor`], which is the body of the capture thread, calls [`Source::next`] for ever and opens another one when
+//! it fails.
+//!
+//! ```text
+//!  inventory ─▶ auto ─▶ opener ─▶ v4l2 · libcamera · test_pattern · y4m ─▶ frames
+//!                         ▲                   │
+//!   hotplug, recovery ────┴─── supervisor ◀───┘ unplugged, silent, failed
+//! ```
 
+pub mod auto;
 pub mod convert;
+#[cfg(test)]
+pub(crate) mod fake;
+mod hotplug;
 pub mod inventory;
+mod opener;
+mod recovery;
 pub mod settings;
+pub mod supervisor;
 pub mod test_pattern;
 pub mod timestamp;
 mod v4l2;
@@ -17,11 +31,11 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::frame::{Frame, Layout, PixelFormat, ShortFrame};
-use test_pattern::TestPattern;
-use y4m::Y4mFile;
 
+use recovery::Trouble;
+
+pub use opener::CameraOpener;
 pub use settings::{CameraSettings, Controls, Value, Wanted};
-pub use v4l2::cameras;
 
 /// A camera, or what stands in for one.
 pub trait Source: Send {
@@ -62,12 +76,16 @@ impl Delivery {
 /// Which source a person asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSpec {
+    /// The best camera that there is.
+    Auto,
     /// The moving test pattern.
     Pattern,
     /// A YUV4MPEG2 file.
     Y4m(PathBuf),
     /// A V4L2 capture device.
     Device(PathBuf),
+    /// A camera of libcamera: the one of this id, or the first.
+    Libcamera(Option<String>),
 }
 
 /// What a source cannot do, and what the person can.
@@ -149,11 +167,16 @@ pub enum CaptureError {
         /// Why it did not work.
         source: std::io::Error,
     },
+    /// No camera at all.
+    #[error(
+        "there is no camera; plug one in (`camera-fw devices` lists what is there), or show the pattern meanwhile: no_camera = \"pattern\""
+    )]
+    NoCamera,
     /// No frame for too long.
-    #[error("{} delivered no frame for {} s", path.display(), waited.as_secs())]
+    #[error("{name} delivered no frame for {} s", waited.as_secs())]
     Stalled {
-        /// Its path.
-        path: PathBuf,
+        /// What it is called.
+        name: String,
         /// How long it was waited for.
         waited: Duration,
     },
@@ -162,21 +185,42 @@ pub enum CaptureError {
     Short(#[from] ShortFrame),
 }
 
+impl CaptureError {
+    /// What may help.
+    fn trouble(&self) -> Trouble {
+        match self {
+            Self::NoDevice { .. } | Self::NoCamera | Self::Gone { .. } => Trouble::Absent,
+            Self::Permission { .. } => Trouble::Denied,
+            Self::Busy { .. } | Self::NotACamera { .. } | Self::Format { .. } | Self::Fields { .. } => Trouble::Refused,
+            Self::Device { .. } | Self::Stalled { .. } | Self::Short(_) => Trouble::Faulty,
+            Self::File { .. } | Self::Y4m { .. } => Trouble::Hopeless,
+        }
+    }
+}
+
 fn suggestion(path: &Path) -> String {
     path.with_extension("y4m").file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Not the name of a source.
 #[derive(Debug, thiserror::Error)]
-#[error("\"{0}\" is no source; use pattern, a file that ends in .y4m, or a device such as /dev/video0")]
+#[error(
+    "\"{0}\" is no source; use auto, a device such as /dev/video0, libcamera, libcamera:ID, pattern, or a file that ends in .y4m"
+)]
 pub struct UnknownSource(String);
 
 impl FromStr for SourceSpec {
     type Err = UnknownSource;
 
     fn from_str(text: &str) -> Result<Self, UnknownSource> {
-        if text == "pattern" {
+        if text == "auto" {
+            Ok(Self::Auto)
+        } else if text == "pattern" {
             Ok(Self::Pattern)
+        } else if text == "libcamera" {
+            Ok(Self::Libcamera(None))
+        } else if let Some(id) = text.strip_prefix("libcamera:").filter(|id| !id.is_empty()) {
+            Ok(Self::Libcamera(Some(id.to_owned())))
         } else if text.starts_with("/dev/") {
             Ok(Self::Device(text.into()))
         } else if Path::new(text).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("y4m")) {
@@ -190,25 +234,16 @@ impl FromStr for SourceSpec {
 impl fmt::Display for SourceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Auto => f.write_str("auto"),
             Self::Pattern => f.write_str("pattern"),
+            Self::Libcamera(None) => f.write_str("libcamera"),
+            Self::Libcamera(Some(id)) => write!(f, "libcamera:{id}"),
             Self::Y4m(path) | Self::Device(path) => write!(f, "{}", path.display()),
         }
     }
 }
 
-/// Opens a source and starts it.
-///
-/// # Errors
-/// With what is wrong and what to do, fit for a person.
-pub fn open(spec: &SourceSpec, settings: &CameraSettings) -> Result<Box<dyn Source>, CaptureError> {
-    Ok(match spec {
-        SourceSpec::Pattern => Box::new(TestPattern::new(settings.wanted)),
-        SourceSpec::Y4m(path) => Box::new(Y4mFile::open(path)?),
-        SourceSpec::Device(path) => open_device(path, settings, DeviceOptions::default())?,
-    })
-}
-
-/// What a tool may ask of a device where [`open`] lets the device decide.
+/// What a tool may ask of a device where the program lets the device decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeviceOptions {
     /// This format; otherwise the cheapest to encode.
@@ -227,6 +262,11 @@ pub fn open_device(
     options: DeviceOptions,
 ) -> Result<Box<dyn Source>, CaptureError> {
     Ok(Box::new(v4l2::Device::open(path, settings, options)?))
+}
+
+/// Every camera of this machine, usable or not, in the order of their names.
+pub fn cameras() -> Vec<inventory::CameraInfo> {
+    v4l2::cameras()
 }
 
 /// The beat of a source that has no clock of its own.
@@ -267,6 +307,12 @@ mod tests {
     #[test]
     fn sources_are_told_apart_by_their_names() {
         assert_eq!("pattern".parse::<SourceSpec>().unwrap(), SourceSpec::Pattern);
+        assert_eq!("auto".parse::<SourceSpec>().unwrap(), SourceSpec::Auto);
+        assert_eq!("libcamera".parse::<SourceSpec>().unwrap(), SourceSpec::Libcamera(None));
+        let id = "/base/soc/i2c0mux/i2c@1/ov5647@36";
+        let spec: SourceSpec = format!("libcamera:{id}").parse().unwrap();
+        assert_eq!((spec.to_string(), spec), (format!("libcamera:{id}"), SourceSpec::Libcamera(Some(id.into()))));
+        assert!("libcamera:".parse::<SourceSpec>().is_err());
         assert_eq!("/dev/video7".parse::<SourceSpec>().unwrap(), SourceSpec::Device("/dev/video7".into()));
         assert_eq!("a b/Clip.Y4M".parse::<SourceSpec>().unwrap(), SourceSpec::Y4m("a b/Clip.Y4M".into()));
         let unknown = "clip.mp4".parse::<SourceSpec>().unwrap_err().to_string();
@@ -276,7 +322,10 @@ mod tests {
     #[test]
     fn a_device_that_is_not_there_or_no_camera_is_said_so() {
         let settings = Wanted { size: Size { width: 320, height: 240 }, fps: 30 }.into();
-        let open = |path: &str| open(&SourceSpec::Device(path.into()), &settings).err().map(|error| error.to_string());
+        let open = |path: &str| {
+            let opened = open_device(path.as_ref(), &settings, DeviceOptions::default());
+            opened.err().map(|error| error.to_string())
+        };
         let missing = open("/dev/video999").unwrap();
         assert!(missing.contains("/dev/video999") && missing.contains("camera-fw devices"), "{missing}");
         let null = open("/dev/null").unwrap();

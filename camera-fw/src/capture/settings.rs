@@ -62,3 +62,20 @@ impl fmt::Display for Value {
         }
     }
 }
+
+/// The controls of a list such as `brightness=40,focus=auto`; `None` if it is none.
+pub fn controls_of(list: &str) -> Option<Controls> {
+    let control = |item: &str| {
+        let (name, value) = item.split_once('=')?;
+        let (name, value) = (name.trim(), value.trim());
+        let number = || value.parse().map(Value::Integer).or_else(|_| value.parse().map(Value::Float));
+        let value = match value {
+            "" => return None,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            text => number().unwrap_or_else(|_| Value::Text(text.to_owned())),
+        };
+        (!name.is_empty()).then(|| (name.to_owned(), value))
+    };
+    list.split(',').map(control).collect()
+}

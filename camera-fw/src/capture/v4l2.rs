@@ -338,7 +338,7 @@ fn device_error(path: &Path, action: &'static str, source: io::Error) -> Capture
 }
 
 /// The capture devices of this machine, by path.
-pub fn cameras() -> Vec<CameraInfo> {
+pub(super) fn cameras() -> Vec<CameraInfo> {
     let mut nodes: Vec<_> = v4l::context::enum_devices().into_iter().map(|node| node.path().to_owned()).collect();
     nodes.sort_by_key(|path| (path.as_os_str().len(), path.clone()));
     nodes

@@ -1,0 +1,120 @@
+//! Which camera is meant when nobody says which: pure, from the inventory alone.
+
+use super::inventory::{CameraInfo, Kind};
+
+/// A camera of the inventory, and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What `source` would take.
+    pub id: String,
+    /// One sentence without its full stop.
+    pub why: String,
+}
+
+/// The camera that `source = "auto"` takes, if there is one that can be used.
+///
+/// A camera of libcamera first: it is a module that somebody screwed into this very device. Then V4L2: one whose input
+/// has a signal before one whose has not, a camera before a grabber with several inputs, and the lower number.
+pub fn choose(cameras: &[CameraInfo]) -> Option<Choice> {
+    let usable: Vec<_> = cameras.iter().filter(|camera| camera.is_usable()).collect();
+    let best = *usable.iter().min_by_key(|camera| rank(camera))?;
+    let why = match (best.kind, usable.iter().find(|camera| rank(camera) != rank(best) && camera.id != best.id)) {
+        (_, None) if usable.len() == 1 => "it is the only usable camera".to_owned(),
+        (Kind::Libcamera, _) => "it is the first camera of libcamera, which goes before V4L2".to_owned(),
+        (Kind::V4l2, Some(other)) if best.signal && !other.signal => {
+            format!("it has a signal, which {} has not", other.id)
+        }
+        (Kind::V4l2, Some(other)) if best.inputs.len() <= 1 && other.inputs.len() > 1 => {
+            format!("it is a camera, {} a device with several inputs", other.id)
+        }
+        (Kind::V4l2, _) => format!("it is the first of {} usable cameras", usable.len()),
+    };
+    Some(Choice { id: best.id.clone(), why })
+}
+
+/// The least is the best. Nodes are compared by the length of their name first: video10 comes after video9.
+fn rank(camera: &CameraInfo) -> (bool, bool, bool, usize, &str) {
+    let is_v4l2 = camera.kind == Kind::V4l2;
+    (is_v4l2, !camera.signal, camera.inputs.len() > 1, if is_v4l2 { camera.id.len() } else { 0 }, &camera.id)
+}
+
+/// The camera that was at `bus`, wherever it is now; else the one that has the same name and is not at `taken`.
+pub(super) fn find_again<'a>(cameras: &'a [CameraInfo], lost: &CameraInfo) -> Option<&'a CameraInfo> {
+    let usable = || cameras.iter().filter(|camera| camera.kind == lost.kind && camera.is_usable());
+    let same_bus = usable().find(|camera| camera.bus == lost.bus);
+    let same_place = || usable().find(|camera| camera.id == lost.id);
+    // In another socket, and without a serial number: what it calls itself is all there is.
+    let same_name = || usable().find(|camera| camera.name == lost.name && camera.driver == lost.driver);
+    same_bus.or_else(same_place).or_else(same_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::inventory::{Mode, Sizes};
+
+    fn camera(id: &str) -> CameraInfo {
+        let mode = Mode { format: "YUYV".into(), usable: true, sizes: Sizes::Discrete(Vec::new()) };
+        CameraInfo {
+            id: id.into(),
+            kind: if id.starts_with("libcamera") { Kind::Libcamera } else { Kind::V4l2 },
+            name: "Webcam".into(),
+            driver: "uvcvideo".into(),
+            bus: format!("usb of {id}"),
+            signal: true,
+            modes: vec![mode],
+            controls: Vec::new(),
+            inputs: Vec::new(),
+            problem: None,
+        }
+    }
+
+    fn chosen(cameras: &[CameraInfo]) -> (String, String) {
+        choose(cameras).map(|choice| (choice.id, choice.why)).unwrap()
+    }
+
+    #[test]
+    fn libcamera_goes_first_and_the_lower_number_before_the_higher() {
+        let cameras = ["/dev/video10", "/dev/video9", "libcamera:ov5647"].map(camera);
+        assert_eq!(chosen(&cameras).0, "libcamera:ov5647");
+        let (id, why) = chosen(&cameras[..2]);
+        assert_eq!((id.as_str(), why.as_str()), ("/dev/video9", "it is the first of 2 usable cameras"));
+        assert_eq!(chosen(&cameras[..1]).1, "it is the only usable camera");
+        assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn what_cannot_be_used_does_not_count() {
+        let busy = CameraInfo { problem: Some("it is busy".into()), ..camera("/dev/video0") };
+        let mut raw = camera("/dev/video1");
+        raw.modes[0].usable = false;
+        assert_eq!(choose(&[busy.clone(), raw.clone()]), None);
+        assert_eq!(chosen(&[busy, raw, camera("/dev/video2")]).0, "/dev/video2");
+    }
+
+    #[test]
+    fn a_signal_counts_more_than_a_number_and_a_camera_more_than_a_grabber() {
+        let silent = CameraInfo { signal: false, ..camera("/dev/video0") };
+        let (id, why) = chosen(&[silent, camera("/dev/video1")]);
+        assert_eq!((id.as_str(), why.as_str()), ("/dev/video1", "it has a signal, which /dev/video0 has not"));
+        let grabber = CameraInfo { inputs: vec!["Composite".into(), "S-Video".into()], ..camera("/dev/video0") };
+        let (id, why) = chosen(&[grabber, camera("/dev/video1")]);
+        assert_eq!(id, "/dev/video1");
+        assert!(why.contains("several inputs"), "{why}");
+    }
+
+    #[test]
+    fn a_lost_camera_is_found_by_its_bus_then_by_its_place_then_by_its_name() {
+        let lost = camera("/dev/video0");
+        let moved = CameraInfo { bus: lost.bus.clone(), ..camera("/dev/video3") };
+        let found = |cameras: &[CameraInfo]| find_again(cameras, &lost).map(|camera| camera.id.clone());
+        let another = CameraInfo { name: "Other".into(), bus: "elsewhere".into(), ..camera("/dev/video0") };
+        assert_eq!(found(&[another.clone(), moved]).as_deref(), Some("/dev/video3"));
+        assert_eq!(found(&[another, camera("/dev/video5")]).as_deref(), Some("/dev/video0"));
+        assert_eq!(found(&[camera("/dev/video5")]).as_deref(), Some("/dev/video5"), "in another socket");
+        let stranger = CameraInfo { name: "Other".into(), ..camera("/dev/video5") };
+        assert_eq!(found(&[stranger]), None);
+        let gone = CameraInfo { problem: Some("no permission".into()), ..camera("/dev/video0") };
+        assert_eq!(found(&[gone]), None);
+    }
+}

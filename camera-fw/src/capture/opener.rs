@@ -1,0 +1,118 @@
+//! From what a person wrote to a running source; finds a camera again that was plugged in elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::hotplug::Hotplug;
+use super::inventory::CameraInfo;
+use super::supervisor::{Opened, Opener};
+use super::test_pattern::TestPattern;
+use super::y4m::Y4mFile;
+use super::{CameraSettings, CaptureError, DeviceOptions, Source, SourceSpec, auto, cameras, open_device};
+
+/// Some cameras come without a change in `/dev`: behind the stand-in they are looked for this often all the same.
+const LOOK_ANYWAY: Duration = Duration::from_secs(30);
+
+/// Opens the source of the configuration, again and again.
+#[derive(Debug)]
+pub struct CameraOpener {
+    spec: SourceSpec,
+    settings: CameraSettings,
+    /// The pattern takes the place of a camera that `auto` does not find.
+    stand_in: bool,
+    hotplug: Hotplug,
+    /// The camera that was opened last.
+    known: Option<CameraInfo>,
+    looked: Instant,
+}
+
+impl CameraOpener {
+    /// Nothing is opened yet.
+    pub fn new(spec: SourceSpec, settings: CameraSettings, stand_in: bool) -> Self {
+        Self { spec, settings, stand_in, hotplug: Hotplug::new(), known: None, looked: Instant::now() }
+    }
+
+    fn camera(&mut self, id: &str, cameras: &[CameraInfo]) -> Result<Opened, CaptureError> {
+        let source = open_device(Path::new(id), &self.settings, DeviceOptions::default())?;
+        let real = real_path(Path::new(id));
+        if let Some(camera) = cameras.iter().find(|camera| Path::new(&camera.id) == real) {
+            self.known = Some(camera.clone());
+        }
+        Ok(opened(source, id))
+    }
+
+    /// The device of this path, or the camera that it was when it last worked.
+    fn device(&mut self, path: &Path) -> Result<Opened, CaptureError> {
+        let cameras = cameras();
+        let again = self.known.as_ref().and_then(|known| auto::find_again(&cameras, known));
+        let id = again.map_or_else(|| path.display().to_string(), |camera| camera.id.clone());
+        self.camera(&id, &cameras)
+    }
+
+    /// The camera that worked last, else the best; if that is refused, the next best.
+    fn best(&mut self) -> Result<Opened, CaptureError> {
+        self.looked = Instant::now();
+        let mut left = cameras();
+        if let Some(known) = &self.known
+            && let Some(again) = auto::find_again(&left, known)
+        {
+            let id = again.id.clone();
+            return self.camera(&id, &left);
+        }
+        let mut refusal = None;
+        while let Some(choice) = auto::choose(&left) {
+            match self.camera(&choice.id, &left) {
+                Ok(opened) => {
+                    tracing::info!(camera = %choice.id, why = %choice.why, "camera chosen");
+                    return Ok(opened);
+                }
+                Err(error) => {
+                    tracing::debug!(camera = %choice.id, %error, "a camera is passed over");
+                    refusal.get_or_insert(error);
+                }
+            }
+            left.retain(|camera| camera.id != choice.id);
+        }
+        if self.stand_in {
+            return Ok(Opened { is_stand_in: true, ..self.pattern() });
+        }
+        Err(refusal.unwrap_or(CaptureError::NoCamera))
+    }
+
+    fn pattern(&self) -> Opened {
+        opened(Box::new(TestPattern::new(self.settings.wanted)), "pattern")
+    }
+}
+
+impl Opener for CameraOpener {
+    fn open(&mut self) -> Result<Opened, CaptureError> {
+        match self.spec.clone() {
+            SourceSpec::Auto => self.best(),
+            SourceSpec::Pattern => Ok(self.pattern()),
+            SourceSpec::Y4m(path) => Ok(opened(Box::new(Y4mFile::open(&path)?), &path.display().to_string())),
+            SourceSpec::Device(path) => self.device(&path),
+            SourceSpec::Libcamera(_) => Err(CaptureError::NoCamera),
+        }
+    }
+
+    fn changed(&mut self, wait: Duration) -> bool {
+        self.hotplug.changed(wait)
+    }
+
+    fn has_camera(&mut self) -> bool {
+        if !self.hotplug.changed(Duration::ZERO) && self.looked.elapsed() < LOOK_ANYWAY {
+            return false;
+        }
+        self.looked = Instant::now();
+        auto::choose(&cameras()).is_some()
+    }
+}
+
+fn opened(source: Box<dyn Source>, name: &str) -> Opened {
+    Opened { source, name: name.to_owned(), is_stand_in: false }
+}
+
+/// Links such as `/dev/v4l/by-id/…` lead to a node.
+fn real_path(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
