@@ -2,26 +2,30 @@
 //!
 //! ```text
 //!            start                                                 stop
-//!  identity ─▶ source ─▶ pipeline ─▶ [ signaling, viewers ]   viewers (bye) ─▶ signaling (leave) ─▶ pipeline
+//!  identity ─▶ pipeline, camera ─▶ [ signaling, viewers ]     viewers (bye) ─▶ signaling (leave) ─▶ pipeline
 //!                                       ▲             │
 //!                                       └── another ──┘  identity: other room, other code, same pipeline
 //! ```
 //!
-//! A lost signaling connection is made anew while streams go on. Any other failure ends the agent, in order and with
-//! an error: the supervisor of the machine starts it again.
+//! A lost signaling connection is made anew while streams go on, and so is a lost camera. Any other failure ends the
+//! agent, in order and with an error: the supervisor of the machine starts it again.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use signal_proto::{PeerId, RawValue, Role, RoomId};
+use sd_notify::NotifyState;
+use signal_proto::{PeerId, PictureState, RawValue, Role, RoomId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::capture::{self, CaptureError};
+use crate::capture::CameraOpener;
 use crate::config::{Config, Protocol};
-use crate::health::Health;
+use crate::health::{self, Health};
 use crate::identity::{Identity, IdentityError, Watch};
+use crate::led::{Led, LedError};
 use crate::pipeline::{Pipeline, PipelineError};
+use crate::privacy::{Privacy, PrivacyError};
 use crate::signaling::{CaError, Event, Outgoing, Settings, Signaling, TlsTrust};
 use crate::viewer::admission::{Admission, Verdict};
 use crate::viewer::wire::Wire;
@@ -33,6 +37,12 @@ const LEAVE: Duration = Duration::from_secs(1);
 /// Closing the viewers' connections, at most.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// Opening the camera, before the camera joins its room all the same.
+const FIRST_SOURCE: Duration = Duration::from_secs(5);
+
+/// Ending the threads of the frame path.
+const END: Duration = Duration::from_millis(1_500);
+
 /// Why the agent could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -42,9 +52,12 @@ pub enum AgentError {
     /// The certificate file.
     #[error(transparent)]
     Ca(#[from] CaError),
-    /// The source did not open.
+    /// The privacy switch.
     #[error(transparent)]
-    Capture(#[from] CaptureError),
+    Privacy(#[from] PrivacyError),
+    /// The LED.
+    #[error(transparent)]
+    Led(#[from] LedError),
     /// The frame path did not start, or ended.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
@@ -58,22 +71,51 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
     let mut watch = Watch::new(&config.state_dir);
     let mut identity = Identity::load_or_create(&config.state_dir)?;
     let tls = TlsTrust::new(config.ca.as_deref())?;
-    // A long file takes its time to check: not on the thread that hears the stop.
-    let (spec, settings) = (config.source.clone(), config.wanted.into());
-    let source = tokio::select! {
-        () = stop.cancelled() => return Ok(()),
-        opened = tokio::task::spawn_blocking(move || capture::open(&spec, &settings)) => opened.map_err(PipelineError::from)??,
-    };
-    let layout = source.layout();
-    tracing::info!(source = %config.source, size = %layout.size, fps = source.rate(), "source opened");
-    let mut pipeline = Pipeline::spawn(source, config.encoder)?;
+    let mut privacy = Privacy::new(config.privacy_switch.as_ref(), config.paused)?;
+    let mut led = config.led.as_deref().map(Led::open).transpose()?;
 
+    let opener = CameraOpener::new(config.source.clone(), config.camera.clone(), config.stand_in);
+    let mut pipeline = Pipeline::spawn(Box::new(opener), config.encoder, privacy.is_paused())?;
+    let beats = pipeline.beats();
+    let (mut picture, mut watching) = (pipeline.picture(), pipeline.fanout().watching());
+    let mut shown = pipeline.picture();
+    let controls = pipeline.controls().clone();
+    // What goes on beside the viewers, whoever they are.
+    let attend = async {
+        loop {
+            tokio::select! {
+                () = privacy.changed() => controls.pause(privacy.is_paused()),
+                _ = shown.changed() => {}
+                _ = watching.changed() => {}
+            }
+            let is_live = *shown.borrow() == Some(PictureState::Live);
+            if let Some(led) = &mut led {
+                led.light(is_live && *watching.borrow() > 0);
+            }
+        }
+    };
+    let mut attend = pin!(attend);
+    let mut watchdog = pin!(health::watch(beats));
+
+    // Before anybody is told that the camera is there: what is wrong with it is said first.
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Some(Ok(())),
+        error = pipeline.failed() => Some(Err(error.into())),
+        () = &mut attend => None,
+        _ = timeout(FIRST_SOURCE, picture.wait_for(Option::is_some)) => None,
+    };
+    health::notify(&[NotifyState::Ready]);
     let outcome = loop {
+        if let Some(outcome) = outcome {
+            break outcome;
+        }
         warn_of_exposure(&identity, &config);
         let mut stay = Stay::begin(&identity, &config, tls.clone(), &pipeline);
         let ended = tokio::select! {
             () = stop.cancelled() => Some(Ok(())),
             error = pipeline.failed() => Some(Err(error.into())),
+            thread = &mut watchdog => Some(Err(PipelineError::hangs(thread).into())),
+            () = &mut attend => None,
             other = stay.go_on(&mut watch, &identity, &config) => {
                 tracing::warn!("the identity was replaced: the old code is dead, and its viewers are sent away");
                 identity = other;
@@ -82,6 +124,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
         };
         if ended.is_some() {
             tracing::info!("stopping");
+            health::notify(&[NotifyState::Stopping]);
         }
         stay.end().await;
         match ended {
@@ -90,8 +133,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
             None => {}
         }
     };
-    // Joins two threads: not on a thread that drives tasks.
-    let _ = tokio::task::spawn_blocking(move || pipeline.stop()).await;
+    // Joins two threads: not on a thread that drives tasks. One that hangs in a driver ends with the process.
+    let stopped = timeout(END, tokio::task::spawn_blocking(move || pipeline.stop())).await;
+    if stopped.is_err() {
+        tracing::warn!("the camera does not let go; the process ends without it");
+    }
     outcome
 }
 
@@ -153,7 +199,7 @@ impl Stay {
         let outgoing = signaling.outgoing();
         Self {
             signaling,
-            viewers: Viewers::new(pipeline.fanout().clone(), outgoing.clone(), config.max_viewers),
+            viewers: Viewers::new(pipeline.fanout().clone(), pipeline.picture(), outgoing.clone(), config.max_viewers),
             outgoing,
             door: match config.protocol {
                 Protocol::Pair => Door::Open,

@@ -3,10 +3,11 @@
 //! A ring of [`RING`] frames lies between the encode thread and the viewers. A viewer that falls behind by more misses
 //! frames; since VP8 frames build on each other it goes on at the next key frame, for which it asks. Nobody waits for it.
 
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use crate::encoder::{Command, EncodedFrame};
 
@@ -39,12 +40,13 @@ impl EncoderCommands {
 pub struct Fanout {
     ring: broadcast::Sender<EncodedFrame>,
     commands: EncoderCommands,
+    watching: Arc<watch::Sender<usize>>,
 }
 
 impl Fanout {
     /// A fan-out without subscribers, which orders key frames through `commands`.
     pub fn new(commands: EncoderCommands) -> Self {
-        Self { ring: broadcast::Sender::new(RING), commands }
+        Self { ring: broadcast::Sender::new(RING), commands, watching: Arc::default() }
     }
 
     /// Whether anybody watches. If not, nothing needs to be encoded.
@@ -62,7 +64,13 @@ impl Fanout {
     pub fn subscribe(&self) -> Subscription {
         let ring = self.ring.subscribe();
         self.commands.send(Command::ForceKeyframe);
-        Subscription { ring, commands: self.commands.clone(), needs_key: true, missed: 0 }
+        let watching = Watching::new(&self.watching);
+        Subscription { ring, commands: self.commands.clone(), needs_key: true, missed: 0, _watching: watching }
+    }
+
+    /// How many watch.
+    pub fn watching(&self) -> watch::Receiver<usize> {
+        self.watching.subscribe()
     }
 
     /// Orders for the encoder.
@@ -78,6 +86,24 @@ pub struct Subscription {
     commands: EncoderCommands,
     needs_key: bool,
     missed: u64,
+    _watching: Watching,
+}
+
+/// Counts one who watches, as long as it lives.
+#[derive(Debug)]
+struct Watching(Arc<watch::Sender<usize>>);
+
+impl Watching {
+    fn new(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Subscription {
@@ -120,6 +146,16 @@ mod tests {
 
     fn frame(number: u8, key: bool) -> EncodedFrame {
         EncodedFrame { data: vec![number].into(), key, captured_at: Instant::now() }
+    }
+
+    #[test]
+    fn who_watches_is_counted() {
+        let (fanout, _orders) = fanout();
+        let watching = fanout.watching();
+        let viewers = [fanout.subscribe(), fanout.clone().subscribe()];
+        assert_eq!(*watching.borrow(), 2);
+        drop(viewers);
+        assert_eq!(*watching.borrow(), 0);
     }
 
     #[tokio::test]

@@ -74,7 +74,7 @@ fn sources_that_cannot_be_used() {
         Case { arguments: &["--source", "/no/such.y4m"], exit: 1, words: &["/no/such.y4m", "No such file"] },
         Case { arguments: &["--source", &picture], exit: 1, words: &["photo.y4m", "YUV4MPEG2", "ffmpeg"] },
         Case { arguments: &["--source", &cut], exit: 1, words: &["cut.y4m", "frame 0", "cut short"] },
-        Case { arguments: &["--source", "/dev/video77"], exit: 1, words: &["/dev/video77", "camera-fw devices"] },
+        Case { arguments: &["--source", "libcamera:"], exit: 2, words: &["libcamera:ID", "auto"] },
         Case { arguments: &["--source", "/dev/null"], exit: 1, words: &["/dev/null", "is no camera"] },
     ]);
 }

@@ -37,7 +37,7 @@ pub enum Preset {
     Pi4,
     /// Raspberry Pi 5: four large cores at 2.4 GHz.
     Pi5,
-    /// An ordinary PC.
+    /// An ordinary PC, which does other things besides: the reference, with room for more.
     Pc,
 }
 
@@ -93,7 +93,7 @@ impl Preset {
             Self::Pi3 => (sd, 1_000, 14, 2),
             Self::Pi4 => (hd, 1_800, 12, 3),
             Self::Pi5 => (hd, 2_500, 8, 2),
-            Self::Pc => (hd, 2_500, 8, 1),
+            Self::Pc => (sd, 1_000, 10, 1),
         };
         Values { size, fps: 30, bitrate: Kbps(kbps), speed, threads }
     }

@@ -190,6 +190,7 @@ impl EncodeStage {
             Ok(picture) => picture,
             Err(damaged) => {
                 tracing::trace!(%damaged, "a frame was skipped");
+                self.counters.damaged.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         };

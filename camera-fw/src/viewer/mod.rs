@@ -17,8 +17,8 @@ pub(crate) mod wire;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use signal_proto::{ByeReason, IceServer, PeerId, RawValue, Signal};
-use tokio::sync::mpsc;
+use signal_proto::{ByeReason, IceServer, PeerId, PictureState, RawValue, Signal};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 use tracing::Instrument as _;
@@ -57,6 +57,7 @@ enum Input {
 #[derive(Debug)]
 pub struct Viewers {
     fanout: Fanout,
+    picture: watch::Receiver<Option<PictureState>>,
     outgoing: mpsc::Sender<Outgoing>,
     limit: usize,
     ice_servers: Vec<IceServer>,
@@ -69,9 +70,15 @@ pub struct Viewers {
 
 impl Viewers {
     /// No viewers yet; `limit` at once.
-    pub fn new(fanout: Fanout, outgoing: mpsc::Sender<Outgoing>, limit: usize) -> Self {
+    pub fn new(
+        fanout: Fanout,
+        picture: watch::Receiver<Option<PictureState>>,
+        outgoing: mpsc::Sender<Outgoing>,
+        limit: usize,
+    ) -> Self {
         Self {
             fanout,
+            picture,
             outgoing,
             limit,
             ice_servers: Vec::new(),
@@ -117,6 +124,7 @@ impl Viewers {
             wire,
             ice_servers: self.ice_servers.clone(),
             fanout: self.fanout.clone(),
+            picture: self.picture.clone(),
             outgoing: self.outgoing.clone(),
             inputs: receiver,
         };
@@ -184,6 +192,7 @@ struct Viewer {
     wire: Wire,
     ice_servers: Vec<IceServer>,
     fanout: Fanout,
+    picture: watch::Receiver<Option<PictureState>>,
     outgoing: mpsc::Sender<Outgoing>,
     inputs: mpsc::Receiver<Input>,
 }
@@ -218,6 +227,8 @@ impl Viewer {
     async fn serve(&mut self, connection: &mut Connection) -> Outcome {
         let began = Instant::now();
         let mut frames: Option<Subscription> = None;
+        let state = shown(&mut self.picture);
+        self.session.handle(Event::Picture(state), Instant::now(), &mut Vec::new());
         let mut event = Event::Start;
         loop {
             let mut actions = Vec::new();
@@ -291,6 +302,7 @@ impl Viewer {
                     ConnectionEvent::Transport(Transport::Pending) => {}
                 },
                 () = tick(deadline) => return Event::Tick,
+                state = changed(&mut self.picture) => return Event::Picture(state),
                 frame = next(frames) => match frame {
                     Some(frame) => {
                         if let Err(error) = connection.send(&frame).await {
@@ -326,6 +338,19 @@ async fn next(frames: &mut Option<Subscription>) -> Option<crate::encoder::Encod
     match frames {
         Some(frames) => frames.next().await,
         None => std::future::pending().await,
+    }
+}
+
+/// No source yet is no picture.
+fn shown(picture: &mut watch::Receiver<Option<PictureState>>) -> PictureState {
+    picture.borrow_and_update().unwrap_or(PictureState::Lost)
+}
+
+async fn changed(picture: &mut watch::Receiver<Option<PictureState>>) -> PictureState {
+    match picture.changed().await {
+        Ok(()) => shown(picture),
+        // The frame path has ended, and so will the agent.
+        Err(_) => std::future::pending().await,
     }
 }
 

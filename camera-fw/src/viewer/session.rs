@@ -16,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use signal_proto::{ByeReason, Candidate, Sdp, Signal};
+use signal_proto::{ByeReason, Candidate, PictureState, Sdp, Signal};
 
 /// The viewer must answer, and the connection come up, within this time each.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -61,6 +61,8 @@ pub(super) enum Event {
     Detached,
     /// The viewer left the room.
     Left,
+    /// There is a picture, or there is none.
+    Picture(PictureState),
     /// The camera wants to end it.
     Stop(ByeReason),
     /// [`Session::deadline`] may have passed.
@@ -122,6 +124,9 @@ pub(super) struct Session {
     offer_at: Option<Instant>,
     deadline: Option<Instant>,
     attached: bool,
+    picture: PictureState,
+    /// What the viewer takes it for: live, until it hears otherwise.
+    told: PictureState,
 }
 
 impl Session {
@@ -135,6 +140,8 @@ impl Session {
             offer_at: None,
             deadline: None,
             attached: true,
+            picture: PictureState::Live,
+            told: PictureState::Live,
         }
     }
 
@@ -160,6 +167,7 @@ impl Session {
             Event::Offered(sdp) => {
                 self.state = State::Offered;
                 self.send(Signal::Offer(sdp), actions);
+                self.tell(actions);
             }
             Event::Answered(sdp) => {
                 if self.state == State::Idle {
@@ -186,6 +194,10 @@ impl Session {
                 }
             }
             Event::Left => self.end(Outcome::Left, None, actions),
+            Event::Picture(picture) => {
+                self.picture = picture;
+                self.tell(actions);
+            }
             Event::Stop(reason) => self.end(Outcome::Stopped, Some(reason), actions),
             Event::Tick => {
                 if self.offer_at.is_some_and(|due| now >= due) {
@@ -240,6 +252,15 @@ impl Session {
     fn describe(&mut self, actions: &mut Vec<Action>) {
         self.described = true;
         actions.extend(self.waiting.drain(..).map(Action::AddCandidate));
+    }
+
+    /// Says what has become of the picture, once the viewer has an offer; existing clients of pair mode do not know it.
+    fn tell(&mut self, actions: &mut Vec<Action>) {
+        let has_offer = matches!(self.state, State::Offered | State::Connecting | State::Connected);
+        if self.mode == Mode::Role && has_offer && self.picture != self.told {
+            self.told = self.picture;
+            self.send(Signal::Picture(self.picture), actions);
+        }
     }
 
     fn send(&self, signal: Signal, actions: &mut Vec<Action>) {
@@ -318,6 +339,27 @@ mod tests {
 
     const FIRST: Mode = Mode::Pair { first: true };
     const SECOND: Mode = Mode::Pair { first: false };
+
+    #[test]
+    fn a_viewer_hears_of_the_picture_when_it_has_an_offer_and_only_what_is_new() {
+        let told = |state| [Action::Send(Signal::Picture(state))];
+        let mut bench = Bench::connected(Mode::Role);
+        assert_eq!(bench.on(Event::Picture(PictureState::Live)), []);
+        assert_eq!(bench.on(Event::Picture(PictureState::Paused)), told(PictureState::Paused));
+        assert_eq!(bench.on(Event::Picture(PictureState::Paused)), []);
+        assert_eq!(bench.on(Event::Picture(PictureState::Live)), told(PictureState::Live));
+
+        let mut early = Bench::new(Mode::Role);
+        assert_eq!(early.on(Event::Picture(PictureState::Lost)), [], "there is no session to speak of");
+        assert_eq!(early.on(Event::Start), [Action::CreateOffer]);
+        let [offered, state] = &early.on(Event::Offered("o".into()))[..] else { panic!("an offer and a state") };
+        assert_eq!((offered, state), (&Action::Send(offer()), &told(PictureState::Lost)[0]));
+
+        assert_eq!(Bench::connected(FIRST).on(Event::Picture(PictureState::Paused)), [], "they do not know it");
+        let mut alone = Bench::connected(Mode::Role);
+        alone.on(Event::Detached);
+        assert_eq!(alone.on(Event::Picture(PictureState::Lost)), [], "there is no way to say it");
+    }
 
     #[test]
     fn the_camera_offers_and_streams() {

@@ -60,7 +60,7 @@ pub fn code(state_dir: &Path) -> Code {
     String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
 }
 
-/// The camera as a running process; killed when dropped.
+/// The camera as a running process, which shows the pattern unless it is told otherwise; killed when dropped.
 pub struct Camera {
     child: Child,
     lines: Receiver<String>,
@@ -70,6 +70,7 @@ pub struct Camera {
 impl Camera {
     pub fn start(arguments: &[&str], state_dir: &Path) -> Self {
         let mut command = program();
+        command.env("CAMERA_FW_SOURCE", "pattern");
         command.args(arguments).arg("--state-dir").arg(state_dir).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
