@@ -152,7 +152,7 @@ mod tests {
     fn who_watches_is_counted() {
         let (fanout, _orders) = fanout();
         let watching = fanout.watching();
-        let viewers = [fanout.subscribe(), fanout.clone().subscribe()];
+        let viewers = [fanout.subscribe(), fanout.subscribe()];
         assert_eq!(*watching.borrow(), 2);
         drop(viewers);
         assert_eq!(*watching.borrow(), 0);
