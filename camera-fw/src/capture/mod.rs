@@ -16,6 +16,11 @@ pub mod convert;
 pub(crate) mod fake;
 mod hotplug;
 pub mod inventory;
+#[cfg(feature = "libcamera")]
+pub mod libcamera;
+#[cfg(not(feature = "libcamera"))]
+#[path = "libcamera/absent.rs"]
+pub mod libcamera;
 mod opener;
 mod recovery;
 pub mod settings;
@@ -180,6 +185,30 @@ pub enum CaptureError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// libcamera has no camera.
+    #[error(
+        "libcamera finds no camera: see that the ribbon cable sits straight in both connectors, that config.txt has \
+         camera_auto_detect=1 or the dtoverlay of the module, and that `dmesg` shows no fault of the sensor; \
+         `camera-fw devices` lists the cameras of this machine"
+    )]
+    NoModule,
+    /// libcamera has others.
+    #[error("there is no camera {}; libcamera has {there}", path.display())]
+    UnknownModule {
+        /// Its name.
+        path: PathBuf,
+        /// The names of those that there are.
+        there: String,
+    },
+    /// libcamera's camera is in use.
+    #[error("{} is busy: another program uses the camera, or this one does already; `fuser -v /dev/media*` names it", path.display())]
+    InUse {
+        /// Its name.
+        path: PathBuf,
+    },
+    /// This program cannot.
+    #[error("this camera-fw was built without libcamera; build it with --features libcamera, or use a V4L2 device")]
+    NoLibcamera,
     /// A frame shorter than its layout.
     #[error("the source delivered a broken frame: {0}")]
     Short(#[from] ShortFrame),

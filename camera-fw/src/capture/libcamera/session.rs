@@ -1,0 +1,318 @@
+//! One streaming camera, from acquiring to releasing it, on libcamera's thread.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::libcamera::camera::ActiveCamera;
+use ::libcamera::camera_manager::CameraManager;
+use ::libcamera::control::ControlList;
+use ::libcamera::controls::SensorTimestamp;
+use ::libcamera::framebuffer::{AsFrameBuffer as _, FrameMetadataStatus};
+use ::libcamera::framebuffer_allocator::{FrameBuffer, FrameBufferAllocator};
+use ::libcamera::request::{Request, RequestStatus, ReuseFlag};
+use ::libcamera::stream::Stream;
+use nix::errno::Errno;
+
+use super::format::{self, Agreed};
+use super::memory::{Mapped, PlaneAt, dma_bufs};
+use super::owner::{Event, SessionId};
+use super::{Buffers, Completed, Opened, Ticket, controls, listing, named};
+use crate::capture::{CameraSettings, CaptureError};
+
+/// Requests are looked for at least so often.
+const TICK: Duration = Duration::from_millis(500);
+
+/// News of damaged pictures that may wait, besides one for each buffer.
+const NEWS: usize = 16;
+
+/// Requests that libcamera has completed, for the thread to fetch. They do not travel in events: those may be dropped.
+type Basket = Arc<Mutex<VecDeque<Request>>>;
+
+/// Opens the camera, answers with it, and streams until it is closed or gone.
+pub(super) fn run(
+    manager: &CameraManager,
+    id: SessionId,
+    camera: Option<&str>,
+    settings: &CameraSettings,
+    reply: SyncSender<Result<Opened, CaptureError>>,
+    (events, own): (&Receiver<Event>, &SyncSender<Event>),
+) {
+    let (session, opened) = match Session::start(manager, id, camera, settings, own) {
+        Ok(started) => started,
+        Err(error) => return drop(reply.try_send(Err(error))),
+    };
+    // If nobody waits for it any more, dropping it closes the session.
+    let _ = reply.try_send(Ok(opened));
+    drop(reply);
+    session.stream(manager, events);
+}
+
+/// Fields are dropped in this order: requests before the buffers in them, everything before the camera.
+struct Session {
+    id: SessionId,
+    camera: PathBuf,
+    /// Requests whose buffers are out in frames, by index.
+    lent: Vec<Option<Request>>,
+    basket: Basket,
+    frames: SyncSender<Completed>,
+    planes: Vec<Vec<PlaneAt>>,
+    stream: Stream,
+    active: ActiveCamera<'static>,
+    _ended: SyncSender<Infallible>,
+}
+
+impl Session {
+    fn start(
+        manager: &CameraManager,
+        id: SessionId,
+        wanted: Option<&str>,
+        settings: &CameraSettings,
+        own: &SyncSender<Event>,
+    ) -> Result<(Self, Opened), CaptureError> {
+        let found = listing::find(manager, wanted).ok_or_else(|| not_found(manager, wanted))?;
+        let camera = named(Some(found.id()));
+        let failed = |action| {
+            let path = camera.clone();
+            move |source| device_error(path, action, source)
+        };
+        let mut active = found.acquire().map_err(failed("reserve it"))?;
+
+        let orientation = controls::orientation(&settings.controls);
+        let agreed = format::agree(&found, settings.wanted.size, orientation);
+        let Agreed { mut configuration, readable, size, stride, range } =
+            agreed.map_err(|offered| CaptureError::Format { path: camera.clone(), offered })?;
+        if configuration.orientation() != orientation {
+            tracing::warn!(camera = %camera.display(), "the camera cannot flip its picture as the controls ask");
+        }
+        active.configure(&mut configuration).map_err(failed("configure it"))?;
+        let stream = configuration.get(0).and_then(|stream| stream.stream());
+        let stream = stream.ok_or_else(|| failed("configure it")(io::Error::other("there is no stream")))?;
+
+        let buffers = FrameBufferAllocator::new(&active).alloc(&stream).map_err(failed("allocate its buffers"))?;
+        let planes: Vec<_> = buffers.iter().map(planes_of).collect();
+        let layouts = planes.iter().map(|planes| format::layout(readable, size, stride, range, planes));
+        let layout = common(layouts).map_err(failed("allocate its buffers"))?;
+        let maps = planes.iter().map(|planes| Mapped::new(planes)).collect::<io::Result<Vec<_>>>();
+        let maps = maps.map_err(failed("map its buffers"))?;
+
+        let plan = controls::plan(&settings.controls, settings.wanted.fps, &controls::known(&found));
+        for (asked, reason) in &plan.refused {
+            tracing::warn!("{asked} is not possible: {} {reason}", camera.display());
+        }
+        let mut requests = Vec::with_capacity(buffers.len());
+        for (index, buffer) in buffers.into_iter().enumerate() {
+            let request = active.create_request(Some(index as u64));
+            let mut request = request.ok_or_else(|| failed("make a request")(Errno::ENOMEM.into()))?;
+            request.add_buffer(&stream, buffer).map_err(failed("make a request"))?;
+            requests.push(request);
+        }
+
+        let (frames, delivered) = sync_channel(requests.len() + NEWS);
+        let (ended, end) = sync_channel(1);
+        let basket = Basket::new(Mutex::new(VecDeque::with_capacity(requests.len())));
+        let mut session = Self {
+            id,
+            camera: camera.clone(),
+            lent: requests.iter().map(|_| None).collect(),
+            basket,
+            frames,
+            planes,
+            stream,
+            active,
+            _ended: ended,
+        };
+        session.listen(own);
+        session.begin(requests, &plan).map_err(failed("start streaming"))?;
+        tracing::info!(
+            camera = %camera.display(), format = %layout.format, %size, range = ?layout.range, fps = plan.fps,
+            "camera started"
+        );
+        let buffers = Arc::new(Buffers { maps, session: id, events: own.clone() });
+        let ticket = Ticket { session: id, events: own.clone() };
+        Ok((session, Opened { camera, layout, fps: plan.fps, buffers, frames: delivered, ticket, ended: end }))
+    }
+
+    /// What libcamera tells on its own thread is only noted there.
+    fn listen(&mut self, own: &SyncSender<Event>) {
+        let (basket, events) = (self.basket.clone(), own.clone());
+        self.active.on_request_completed(move |request| {
+            basket.lock().unwrap_or_else(PoisonError::into_inner).push_back(request);
+            // Full: then there is an event that makes the thread look here.
+            let _ = events.try_send(Event::Completed);
+        });
+        let (id, events) = (self.id, own.clone());
+        self.active.on_disconnected(move || drop(events.try_send(Event::Disconnected(id))));
+    }
+
+    /// Some pipelines take the controls at the start, others only with a request.
+    fn begin(&mut self, mut requests: Vec<Request>, plan: &controls::Plan) -> io::Result<()> {
+        let Some(first) = requests.first_mut() else { return Err(io::Error::other("it has no buffers")) };
+        let mut at_start = first.controls().id_map().and_then(ControlList::from_id_map);
+        for (id, value) in &plan.set {
+            // Neither call can fail: the values were checked against the camera's own limits.
+            let _ = first.controls_mut().set_raw(*id, value.clone());
+            if let Some(list) = &mut at_start {
+                let _ = list.set_raw(*id, value.clone());
+            }
+        }
+        self.active.start(at_start.as_deref())?;
+        requests.into_iter().try_for_each(|request| self.active.queue_request(request).map_err(|(_, error)| error))
+    }
+
+    fn stream(mut self, manager: &CameraManager, events: &Receiver<Event>) {
+        let ended = loop {
+            let event = match events.recv_timeout(TICK) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break Ok(()),
+            };
+            let done = match event {
+                Some(Event::Close(session)) if session == self.id => break Ok(()),
+                Some(Event::Disconnected(session)) if session == self.id => Err(Errno::ENODEV.into()),
+                Some(Event::GivenBack { session, index }) if session == self.id => self.given_back(index),
+                Some(Event::List(reply)) => {
+                    let _ = reply.try_send(Ok(listing::all(manager)));
+                    Ok(())
+                }
+                Some(Event::Open { reply, .. }) => {
+                    let _ = reply.try_send(Err(CaptureError::InUse { path: self.camera.clone() }));
+                    Ok(())
+                }
+                // Of a session before this one; or nothing but the hint that there are requests.
+                Some(Event::Close(_) | Event::Disconnected(_) | Event::GivenBack { .. } | Event::Completed) | None => {
+                    Ok(())
+                }
+            };
+            if let Err(error) = done.and_then(|()| self.completed()) {
+                break Err(error);
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(camera = %self.camera.display(), %error, "the camera does not go on");
+        }
+    }
+
+    /// Sends on what the requests in the basket have brought.
+    fn completed(&mut self) -> io::Result<()> {
+        loop {
+            let request = self.basket.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            match request {
+                Some(request) => self.deliver(request)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn deliver(&mut self, request: Request) -> io::Result<()> {
+        if request.status() != RequestStatus::Complete {
+            // Nobody has stopped it: the hardware has given up, or is no longer there.
+            return Err(io::Error::other("a request was cancelled"));
+        }
+        let Some(buffer) = request.buffer::<FrameBuffer>(&self.stream) else {
+            return Err(io::Error::other("a request lost its buffer"));
+        };
+        let index = request.cookie() as usize;
+        let completed = match buffer.metadata() {
+            Some(data) if data.status() == FrameMetadataStatus::Success => {
+                let filled = data.planes();
+                let filled = |plane| filled.get(plane).map(|plane| plane.bytes_used as usize);
+                Completed::Picture {
+                    index,
+                    used: used(&self.planes[index], filled),
+                    captured: Duration::from_nanos(data.timestamp()),
+                    number: data.sequence(),
+                }
+            }
+            // Exposure and white balance have yet to settle.
+            Some(data) if data.status() == FrameMetadataStatus::Startup => return self.queue(request),
+            Some(data) => Completed::Damaged { number: data.sequence() },
+            // libcamera's virtual cameras say nothing before version 0.5; the request knows when the sensor was read.
+            None => Completed::Picture {
+                index,
+                used: used(&self.planes[index], |_| None),
+                captured: request.metadata().get().map_or(Duration::MAX, |SensorTimestamp(at)| {
+                    Duration::from_nanos(at.cast_unsigned())
+                }),
+                number: request.sequence(),
+            },
+        };
+        let picture = matches!(completed, Completed::Picture { .. });
+        match self.frames.try_send(completed) {
+            Ok(()) if picture => {
+                self.lent[index] = Some(request);
+                Ok(())
+            }
+            // Nobody fetches them; or nobody is left to do so, and the order to close is on its way.
+            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.queue(request),
+        }
+    }
+
+    fn given_back(&mut self, index: usize) -> io::Result<()> {
+        self.lent[index].take().map_or(Ok(()), |request| self.queue(request))
+    }
+
+    fn queue(&self, mut request: Request) -> io::Result<()> {
+        request.reuse(ReuseFlag::REUSE_BUFFERS);
+        self.active.queue_request(request).map_err(|(_, error)| error)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Every request that libcamera still has comes back, cancelled, before this returns.
+        if let Err(error) = self.active.stop() {
+            tracing::debug!(camera = %self.camera.display(), %error, "the camera did not stop");
+        }
+        self.basket.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Where the planes of a buffer lie; some pipelines add empty ones.
+fn planes_of(buffer: &FrameBuffer) -> Vec<PlaneAt> {
+    let planes = buffer.planes();
+    let planes = planes.into_iter().filter(|plane| !plane.is_empty());
+    planes.map(|plane| PlaneAt { fd: plane.fd(), offset: plane.offset().unwrap_or(0), length: plane.len() }).collect()
+}
+
+/// Up to which byte each part of a buffer is filled, where the driver says how much of each plane is.
+fn used(planes: &[PlaneAt], filled: impl Fn(usize) -> Option<usize>) -> [usize; 3] {
+    let mut used = [0; 3];
+    let parts = dma_bufs(planes);
+    for (number, plane) in planes.iter().enumerate() {
+        let end = plane.offset + filled(number).unwrap_or(plane.length).min(plane.length);
+        let part = parts.iter().position(|(fd, _)| *fd == plane.fd);
+        if let Some(used) = part.and_then(|part| used.get_mut(part)) {
+            *used = end.max(*used);
+        }
+    }
+    used
+}
+
+/// The one thing that all of them are.
+fn common<T: PartialEq>(mut all: impl Iterator<Item = T>) -> io::Result<T> {
+    let first = all.next().ok_or_else(|| io::Error::other("it has no buffers"))?;
+    if all.all(|other| other == first) { Ok(first) } else { Err(io::Error::other("its buffers differ")) }
+}
+
+fn not_found(manager: &CameraManager, wanted: Option<&str>) -> CaptureError {
+    let there: Vec<_> = listing::all(manager).into_iter().map(|camera| camera.id).collect();
+    match wanted {
+        Some(_) if !there.is_empty() => {
+            CaptureError::UnknownModule { path: named(wanted), there: there.join(", ") }
+        }
+        _ => CaptureError::NoModule,
+    }
+}
+
+fn device_error(path: PathBuf, action: &'static str, source: io::Error) -> CaptureError {
+    match source.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EBUSY) => CaptureError::InUse { path },
+        Some(Errno::ENODEV | Errno::ENXIO) => CaptureError::Gone { path },
+        _ => CaptureError::Device { path, action, source },
+    }
+}
