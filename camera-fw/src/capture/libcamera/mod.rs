@@ -98,6 +98,8 @@ enum Completed {
     Damaged {
         number: u32,
     },
+    /// The camera does not go on, and this is the last that is heard of it.
+    Failed(CaptureError),
 }
 
 impl Source for Device {
@@ -123,6 +125,7 @@ impl Source for Device {
                 self.counter.next(number);
                 Ok(Delivery::Damaged)
             }
+            Ok(Completed::Failed(error)) => Err(error),
             Err(RecvTimeoutError::Timeout) => Ok(Delivery::Nothing),
             Err(RecvTimeoutError::Disconnected) => Err(CaptureError::Gone { path: camera.clone() }),
         }

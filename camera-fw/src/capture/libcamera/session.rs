@@ -173,7 +173,7 @@ impl Session {
             };
             let done = match event {
                 Some(Event::Close(session)) if session == self.id => break Ok(()),
-                Some(Event::Disconnected(session)) if session == self.id => Err(Errno::ENODEV.into()),
+                Some(Event::Disconnected(session)) if session == self.id => break Err(Errno::ENODEV.into()),
                 Some(Event::GivenBack { session, index }) if session == self.id => self.given_back(index),
                 Some(Event::List(reply)) => {
                     let _ = reply.try_send(Ok(listing::all(manager)));
@@ -192,8 +192,13 @@ impl Session {
                 break Err(error);
             }
         };
-        if let Err(error) = ended {
-            tracing::debug!(camera = %self.camera.display(), %error, "the camera does not go on");
+        if let Err(source) = ended {
+            let path = self.camera.clone();
+            let there = manager.cameras();
+            let there = (0..there.len()).filter_map(|index| there.get(index)).any(|camera| named(Some(camera.id())) == path);
+            let error = if there { device_error(path, "go on", source) } else { CaptureError::Gone { path } };
+            // Full: nobody has fetched anything for long. Then the closed channel says it.
+            let _ = self.frames.try_send(Completed::Failed(error));
         }
     }
 
