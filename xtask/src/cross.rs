@@ -27,7 +27,7 @@ use crate::system::{self, Purpose};
 use crate::workspace;
 
 /// The features of the agent on the appliance.
-pub(crate) const APPLIANCE: [&str; 1] = ["--no-default-features"];
+pub(crate) const APPLIANCE: [&str; 3] = ["--no-default-features", "--features", "libcamera"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

@@ -24,7 +24,7 @@ use crate::source_text::{Language, Source, Word};
 const LIBVPX: &str = "camera-fw/src/encoder/vp8.rs";
 const VIEWER: &str = "camera-fw/src/viewer/";
 const CAPTURE: &str = "camera-fw/src/capture/";
-const FFI: [&str; 2] = [LIBVPX, "camera-fw/src/capture/v4l2.rs"];
+const FFI: [&str; 3] = [LIBVPX, "camera-fw/src/capture/v4l2.rs", "camera-fw/src/capture/libcamera/memory.rs"];
 const FORBIDS_UNSAFE: [&str; 2] = ["signal-srv/Cargo.toml", "signal-srv/proto/Cargo.toml"];
 const SERVER: &str = "signal-srv/src/";
 const SERVER_MANIFEST: &str = "signal-srv/Cargo.toml";

@@ -16,6 +16,7 @@ mod cross;
 mod debian;
 mod demo;
 mod fences;
+mod libcamera;
 mod progress;
 mod run;
 mod source_text;

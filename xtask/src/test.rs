@@ -33,12 +33,14 @@ enum Name {
     Page,
     /// Camera, server and page together, in Chromium and in Firefox
     E2e,
+    /// The camera code on a true libcamera with virtual cameras
+    Libcamera,
     /// The camera code on a kernel driver, in an emulated machine
     Vm,
 }
 
 impl Name {
-    const ALL: [Self; 5] = [Self::Check, Self::Rust, Self::Page, Self::E2e, Self::Vm];
+    const ALL: [Self; 6] = [Self::Check, Self::Rust, Self::Page, Self::E2e, Self::Libcamera, Self::Vm];
 
     fn parts(self) -> Vec<Part> {
         match self {
@@ -53,6 +55,10 @@ impl Name {
             Self::E2e => vec![
                 Part::new("e2e: in Chromium", |tally| end_to_end("chromium", tally)),
                 Part::new("e2e: in Firefox", |tally| end_to_end("firefox", tally)),
+            ],
+            Self::Libcamera => vec![
+                Part::new("libcamera: clippy", |_| crate::libcamera::clippy()),
+                Part::new("libcamera: virtual cameras", crate::libcamera::run),
             ],
             Self::Vm => vec![Part::new("vm: capture on a kernel driver", vm::run)],
         }
@@ -82,12 +88,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut names: Vec<Name> =
         Name::ALL.into_iter().filter(|name| arguments.steps.is_empty() || arguments.steps.contains(name)).collect();
-    if let Some(reason) = vm::impossible().filter(|_| names.contains(&Name::Vm)) {
-        ensure!(arguments.steps.is_empty(), "the step vm is not possible here: {reason}");
-        println!("The step vm is left out: {reason}.");
-        names.retain(|name| *name != Name::Vm);
+    for (name, shown, reason) in
+        [(Name::Libcamera, "libcamera", crate::libcamera::impossible()), (Name::Vm, "vm", vm::impossible())]
+    {
+        let Some(reason) = reason.filter(|_| names.contains(&name)) else { continue };
+        ensure!(arguments.steps.is_empty(), "the step {shown} is not possible here: {reason}");
+        println!("The step {shown} is left out: {reason}.");
+        names.retain(|other| *other != name);
     }
-    let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Vm));
+    let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Libcamera | Name::Vm));
     system::prepare(if only_rust { Purpose::Rust } else { Purpose::Test })?;
     if names.contains(&Name::Vm) {
         system::prepare(Purpose::Guest)?;

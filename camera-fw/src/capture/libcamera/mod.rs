@@ -18,6 +18,7 @@ mod format;
 mod listing;
 mod memory;
 mod owner;
+mod refusal;
 mod session;
 
 use std::convert::Infallible;

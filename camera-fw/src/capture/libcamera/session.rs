@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use super::format::{self, Agreed};
 use super::memory::{Mapped, PlaneAt, dma_bufs};
 use super::owner::{Event, SessionId};
+use super::refusal::{device_error, not_found};
 use super::{Buffers, Completed, Opened, Ticket, controls, listing, named};
 use crate::capture::{CameraSettings, CaptureError};
 
@@ -74,7 +75,7 @@ impl Session {
         settings: &CameraSettings,
         own: &SyncSender<Event>,
     ) -> Result<(Self, Opened), CaptureError> {
-        let found = listing::find(manager, wanted).ok_or_else(|| not_found(manager, wanted))?;
+        let found = listing::find(manager, wanted).ok_or_else(|| not_found(listing::all(manager), wanted))?;
         let camera = named(Some(found.id()));
         let failed = |action| {
             let path = camera.clone();
@@ -302,22 +303,4 @@ fn used(planes: &[PlaneAt], filled: impl Fn(usize) -> Option<usize>) -> [usize; 
 fn common<T: PartialEq>(mut all: impl Iterator<Item = T>) -> io::Result<T> {
     let first = all.next().ok_or_else(|| io::Error::other("it has no buffers"))?;
     if all.all(|other| other == first) { Ok(first) } else { Err(io::Error::other("its buffers differ")) }
-}
-
-fn not_found(manager: &CameraManager, wanted: Option<&str>) -> CaptureError {
-    let there: Vec<_> = listing::all(manager).into_iter().map(|camera| camera.id).collect();
-    match wanted {
-        Some(_) if !there.is_empty() => {
-            CaptureError::UnknownModule { path: named(wanted), there: there.join(", ") }
-        }
-        _ => CaptureError::NoModule,
-    }
-}
-
-fn device_error(path: PathBuf, action: &'static str, source: io::Error) -> CaptureError {
-    match source.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EBUSY) => CaptureError::InUse { path },
-        Some(Errno::ENODEV | Errno::ENXIO) => CaptureError::Gone { path },
-        _ => CaptureError::Device { path, action, source },
-    }
 }
