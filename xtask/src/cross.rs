@@ -69,10 +69,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let profile = if arguments.release { Profile::Release } else { Profile::Guest };
     let step = Step::begin(format!("Build camera-fw for {}", arguments.arch));
-    run::to_the_end(cross.cargo("build").args(["--package", "camera-fw", "--bins"]).args(APPLIANCE).args([
-        "--profile",
-        profile.name(),
-    ]))?;
+    run::to_the_end(
+        cross
+            .cargo("build")
+            .args(["--package", "camera-fw", "--bins"])
+            .args(APPLIANCE)
+            .args(["--profile", profile.name()]),
+    )?;
     step.done();
     let program = cross.built(profile).join("camera-fw");
     println!("\n{}\nfor a Debian {RELEASE} or Raspberry Pi OS of that release ({})", program.display(), arguments.arch);

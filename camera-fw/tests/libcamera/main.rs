@@ -11,8 +11,8 @@ use camera_fw::capture::convert::Converter;
 use camera_fw::capture::inventory::Kind;
 use camera_fw::capture::libcamera::{cameras, open};
 use camera_fw::capture::{CameraSettings, CaptureError, Delivery, Source, Value, Wanted};
-use camera_fw::encoder::vp8::{Settings, Vp8Encoder};
 use camera_fw::encoder::Kbps;
+use camera_fw::encoder::vp8::{Settings, Vp8Encoder};
 use camera_fw::frame::{Frame, PixelFormat, Size};
 
 const SIZE: Size = Size { width: 720, height: 480 };
@@ -210,10 +210,7 @@ fn cameras_are_listed_also_while_one_streams() {
 fn what_cannot_be_opened_is_said_with_what_can() {
     let _alone = alone();
     let unknown = refusal(Some("Left"));
-    assert_eq!(
-        unknown.to_string(),
-        "there is no camera libcamera:Left; libcamera has libcamera:Bars, libcamera:Lines"
-    );
+    assert_eq!(unknown.to_string(), "there is no camera libcamera:Left; libcamera has libcamera:Bars, libcamera:Lines");
     let mut source = bars();
     let busy = refusal(Some("Bars")).to_string();
     assert!(busy.contains("libcamera:Bars is busy"), "{busy}");

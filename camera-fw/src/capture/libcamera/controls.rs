@@ -162,10 +162,12 @@ impl Planner<'_> {
     fn rate(&mut self, fps: u32) -> f64 {
         let fps = f64::from(fps.max(1));
         let Some(limits) = self.find(FRAME_DURATION) else { return fps };
-        let duration = (1e6 / fps).clamp(limits.min.max(1.0), limits.max.max(1.0)).round();
-        let (id, both) = (limits.id, [duration as i64; 2]);
+        let wanted = 1e6 / fps;
+        let duration = wanted.clamp(limits.min.max(1.0), limits.max.max(1.0));
+        let (id, both) = (limits.id, [duration.round() as i64; 2]);
         self.set.push((id, ControlValue::from(both)));
-        1e6 / duration
+        // A sensor that says 33333 µs means 30 frames a second.
+        if (duration - wanted).abs() < 1.0 { fps } else { 1e6 / duration }
     }
 
     /// Plans one control; if that is not possible, says what is.
@@ -258,7 +260,9 @@ impl Planner<'_> {
         let takes = self.takes("hdr");
         let planned = match switch(value) {
             Some(false) => self.choice("HdrMode", "off"),
-            Some(true) => self.choice("HdrMode", "single_exposure").or_else(|| self.choice("HdrMode", "multi_exposure")),
+            Some(true) => {
+                self.choice("HdrMode", "single_exposure").or_else(|| self.choice("HdrMode", "multi_exposure"))
+            }
             None => self.choice("HdrMode", &value.to_string()),
         };
         planned.ok_or(takes)
@@ -419,7 +423,10 @@ pub(super) fn offered(known: &[Known]) -> Vec<ControlInfo> {
                 limits("ColourTemperature", 1.0, " K"),
             ]),
         ),
-        ("focus", one_of(&[auto(has("AfMode", "continuous")), limits("LensPosition", 1.0, " dioptres (0 is far away)")])),
+        (
+            "focus",
+            one_of(&[auto(has("AfMode", "continuous")), limits("LensPosition", 1.0, " dioptres (0 is far away)")]),
+        ),
         (
             "power_line_frequency",
             one_of(&[takes("AeFlickerMode"), find("AeFlickerPeriod").map(|_| "50 Hz, 60 Hz".to_owned())]),

@@ -181,3 +181,93 @@ impl DeviceBuffers for Buffers {
         let _ = self.events.try_send(Event::GivenBack { session: self.session, index });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::frame::Size;
+    use memory::PlaneAt;
+
+    const NOW: Duration = Duration::ZERO;
+
+    /// A device of one 2x2 picture, and the session's ends of its channels.
+    fn device() -> (Device, SyncSender<Completed>, Receiver<Event>, SyncSender<Infallible>) {
+        let mut memory = tempfile::tempfile().unwrap();
+        memory.write_all(&[1, 2, 3, 4, 5, 6]).unwrap();
+        let maps = vec![Mapped::new(&[PlaneAt { fd: memory.as_raw_fd(), offset: 0, length: 6 }]).unwrap()];
+        let (events, told) = sync_channel(8);
+        let (completed, frames) = sync_channel(8);
+        let (alive, ended) = sync_channel(1);
+        let opened = Opened {
+            camera: named(Some("imx708")),
+            layout: Layout::packed_i420(Size { width: 2, height: 2 }),
+            fps: 30.0,
+            buffers: Arc::new(Buffers { maps, session: 7, events: events.clone() }),
+            frames,
+            ticket: Ticket { session: 7, events },
+            ended,
+        };
+        (Device { counter: FrameCounter::default(), opened }, completed, told, alive)
+    }
+
+    fn picture(used: usize, number: u32) -> Completed {
+        Completed::Picture { index: 0, used: [used, 0, 0], captured: Duration::MAX, number }
+    }
+
+    #[test]
+    fn a_frame_is_the_buffer_itself_and_goes_back_to_its_session() {
+        let (mut device, completed, told, _alive) = device();
+        completed.send(picture(6, 40)).unwrap();
+        completed.send(picture(6, 42)).unwrap();
+        let frame = device.next(NOW).unwrap().frame().unwrap();
+        assert_eq!((frame.plane(0), frame.plane(2)), (&[1, 2, 3, 4][..], &[6][..]));
+        assert!(told.try_recv().is_err());
+        drop(frame);
+        assert!(matches!(told.try_recv(), Ok(Event::GivenBack { session: 7, index: 0 })));
+        assert_eq!(device.next(NOW).unwrap().frame().unwrap().sequence.missed, 1);
+        assert!(matches!(device.next(NOW), Ok(Delivery::Nothing)));
+    }
+
+    #[test]
+    fn damaged_pictures_are_told_and_are_none_that_is_missed() {
+        let (mut device, completed, told, _alive) = device();
+        completed.send(picture(6, 1)).unwrap();
+        completed.send(Completed::Damaged { number: 2 }).unwrap();
+        completed.send(picture(5, 3)).unwrap();
+        completed.send(picture(6, 4)).unwrap();
+        drop(device.next(NOW).unwrap());
+        assert!(matches!(told.try_recv(), Ok(Event::GivenBack { .. })));
+        assert!(matches!(device.next(NOW), Ok(Delivery::Damaged)));
+        assert!(matches!(device.next(NOW), Ok(Delivery::Damaged)), "it is not whole");
+        assert!(matches!(told.try_recv(), Ok(Event::GivenBack { .. })), "and its buffer is free again");
+        let place = device.next(NOW).unwrap().frame().unwrap().sequence;
+        assert_eq!((place.number, place.missed), (3, 0));
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_an_error_with_its_reason() {
+        let (mut failing, completed, _told, _alive) = device();
+        let error = CaptureError::InUse { path: named(None) };
+        completed.send(Completed::Failed(error)).unwrap();
+        drop(completed);
+        assert!(matches!(failing.next(NOW), Err(CaptureError::InUse { .. })));
+        let gone = failing.next(NOW).unwrap_err().to_string();
+        assert!(gone.contains("libcamera:imx708 went away"), "{gone}");
+    }
+
+    #[test]
+    fn dropping_a_device_ends_its_session_and_waits_for_it() {
+        let (device, _completed, told, alive) = device();
+        let session = std::thread::spawn(move || {
+            let order = told.recv_timeout(Duration::from_secs(20));
+            drop(alive);
+            order
+        });
+        drop(device);
+        assert!(matches!(session.join().unwrap(), Ok(Event::Close(7))));
+    }
+}

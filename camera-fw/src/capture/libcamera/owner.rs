@@ -80,7 +80,6 @@ fn events() -> Result<SyncSender<Event>, CaptureError> {
 }
 
 fn serve(events: &Receiver<Event>, own: &SyncSender<Event>) {
-    quieten();
     let mut sessions = 0;
     while let Ok(event) = events.recv() {
         // The crate panics where libcamera surprises it. Its camera and manager end on the way out; whoever asked sees
@@ -106,14 +105,13 @@ fn serve(events: &Receiver<Event>, own: &SyncSender<Event>) {
 }
 
 fn manager() -> Result<CameraManager, CaptureError> {
-    CameraManager::new().map_err(|error| failed("start", error))
-}
-
-/// libcamera tells standard error at every start which version it is. Who wants to know that asks for it.
-fn quieten() {
+    let manager = CameraManager::new().map_err(|error| failed("start", error))?;
+    // libcamera tells standard error at every start what it is and does; once is enough. A category can be told only
+    // after it has spoken for the first time. Who sets the levels wants to hear it all.
     if std::env::var_os("LIBCAMERA_LOG_LEVELS").is_none() {
         for category in ["Camera", "RPI"] {
             set_category_level(category, LoggingLevel::Warn);
         }
     }
+    Ok(manager)
 }

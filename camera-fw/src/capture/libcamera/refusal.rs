@@ -26,7 +26,8 @@ pub(super) fn not_found(there: Vec<CameraInfo>, wanted: Option<&str>) -> Capture
 }
 
 fn forbidden(devices: &Path) -> Option<CaptureError> {
-    let nodes = read_dir(devices).ok()?.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"media"));
+    let nodes =
+        read_dir(devices).ok()?.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"media"));
     let may_use = |path: &Path| access(path, AccessFlags::R_OK | AccessFlags::W_OK);
     let path = nodes.map(|node| node.path()).find(|path| may_use(path) == Err(Errno::EACCES))?;
     let owner = metadata(&path).ok().map(|data| Gid::from_raw(data.gid()));

@@ -196,7 +196,8 @@ impl Session {
         if let Err(source) = ended {
             let path = self.camera.clone();
             let there = manager.cameras();
-            let there = (0..there.len()).filter_map(|index| there.get(index)).any(|camera| named(Some(camera.id())) == path);
+            let there =
+                (0..there.len()).filter_map(|index| there.get(index)).any(|camera| named(Some(camera.id())) == path);
             let error = if there { device_error(path, "go on", source) } else { CaptureError::Gone { path } };
             // Full: nobody has fetched anything for long. Then the closed channel says it.
             let _ = self.frames.try_send(Completed::Failed(error));
@@ -241,9 +242,10 @@ impl Session {
             None => Completed::Picture {
                 index,
                 used: used(&self.planes[index], |_| None),
-                captured: request.metadata().get().map_or(Duration::MAX, |SensorTimestamp(at)| {
-                    Duration::from_nanos(at.cast_unsigned())
-                }),
+                captured: request
+                    .metadata()
+                    .get()
+                    .map_or(Duration::MAX, |SensorTimestamp(at)| Duration::from_nanos(at.cast_unsigned())),
                 number: request.sequence(),
             },
         };
