@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use camera_fw::capture::libcamera::open;
-use camera_fw::capture::{Delivery, Source as _, Wanted};
+use camera_fw::capture::{Delivery, Wanted};
 use camera_fw::frame::Size;
 
 /// Until libcamera has loaded and allocated what it keeps.

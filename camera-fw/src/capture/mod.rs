@@ -219,10 +219,12 @@ impl CaptureError {
     fn trouble(&self) -> Trouble {
         match self {
             Self::NoDevice { .. } | Self::NoCamera | Self::Gone { .. } => Trouble::Absent,
+            Self::NoModule | Self::UnknownModule { .. } => Trouble::Absent,
             Self::Permission { .. } => Trouble::Denied,
             Self::Busy { .. } | Self::NotACamera { .. } | Self::Format { .. } | Self::Fields { .. } => Trouble::Refused,
+            Self::InUse { .. } => Trouble::Refused,
             Self::Device { .. } | Self::Stalled { .. } | Self::Short(_) => Trouble::Faulty,
-            Self::File { .. } | Self::Y4m { .. } => Trouble::Hopeless,
+            Self::File { .. } | Self::Y4m { .. } | Self::NoLibcamera => Trouble::Hopeless,
         }
     }
 }
@@ -293,9 +295,11 @@ pub fn open_device(
     Ok(Box::new(v4l2::Device::open(path, settings, options)?))
 }
 
-/// Every camera of this machine, usable or not, in the order of their names.
+/// Every camera of this machine, usable or not: those of libcamera first, each kind in the order of its names.
 pub fn cameras() -> Vec<inventory::CameraInfo> {
-    v4l2::cameras()
+    let mut cameras = libcamera::cameras();
+    cameras.extend(v4l2::cameras());
+    cameras
 }
 
 /// The beat of a source that has no clock of its own.

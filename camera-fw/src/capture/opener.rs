@@ -8,7 +8,9 @@ use super::inventory::CameraInfo;
 use super::supervisor::{Opened, Opener};
 use super::test_pattern::TestPattern;
 use super::y4m::Y4mFile;
-use super::{CameraSettings, CaptureError, DeviceOptions, Source, SourceSpec, auto, cameras, open_device};
+use super::{
+    CameraSettings, CaptureError, DeviceOptions, Source, SourceSpec, auto, cameras, libcamera, open_device, v4l2,
+};
 
 /// Some cameras come without a change in `/dev`: behind the stand-in they are looked for this often all the same.
 const LOOK_ANYWAY: Duration = Duration::from_secs(30);
@@ -33,7 +35,10 @@ impl CameraOpener {
     }
 
     fn camera(&mut self, id: &str, cameras: &[CameraInfo]) -> Result<Opened, CaptureError> {
-        let source = open_device(Path::new(id), &self.settings, DeviceOptions::default())?;
+        let source = match id.parse() {
+            Ok(SourceSpec::Libcamera(id)) => libcamera::open(id.as_deref(), &self.settings)?,
+            _ => open_device(Path::new(id), &self.settings, DeviceOptions::default())?,
+        };
         let real = real_path(Path::new(id));
         if let Some(camera) = cameras.iter().find(|camera| Path::new(&camera.id) == real) {
             self.known = Some(camera.clone());
@@ -43,7 +48,8 @@ impl CameraOpener {
 
     /// The device of this path, or the camera that it was when it last worked.
     fn device(&mut self, path: &Path) -> Result<Opened, CaptureError> {
-        let cameras = cameras();
+        // libcamera's are no devices with a path, and looking for them takes its time.
+        let cameras = v4l2::cameras();
         let again = self.known.as_ref().and_then(|known| auto::find_again(&cameras, known));
         let id = again.map_or_else(|| path.display().to_string(), |camera| camera.id.clone());
         self.camera(&id, &cameras)
@@ -91,7 +97,7 @@ impl Opener for CameraOpener {
             SourceSpec::Pattern => Ok(self.pattern()),
             SourceSpec::Y4m(path) => Ok(opened(Box::new(Y4mFile::open(&path)?), &path.display().to_string())),
             SourceSpec::Device(path) => self.device(&path),
-            SourceSpec::Libcamera(_) => Err(CaptureError::NoCamera),
+            spec @ SourceSpec::Libcamera(_) => self.camera(&spec.to_string(), &[]),
         }
     }
 

@@ -57,11 +57,11 @@ fn wanted(size: Size, fps: u32) -> CameraSettings {
     Wanted { size, fps }.into()
 }
 
-fn bars() -> impl Source + 'static {
+fn bars() -> Box<dyn Source> {
     open(Some("Bars"), &wanted(SIZE, 30)).unwrap()
 }
 
-fn frame(source: &mut impl Source) -> Frame {
+fn frame(source: &mut Box<dyn Source>) -> Frame {
     let begun = Instant::now();
     while begun.elapsed() < SOON {
         match source.next(Duration::from_millis(200)).unwrap() {

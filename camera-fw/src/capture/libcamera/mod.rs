@@ -55,10 +55,10 @@ pub fn cameras() -> Vec<CameraInfo> {
 ///
 /// # Errors
 /// With what is wrong and what to do, fit for a person.
-pub fn open(id: Option<&str>, settings: &CameraSettings) -> Result<Device, CaptureError> {
+pub fn open(id: Option<&str>, settings: &CameraSettings) -> Result<Box<dyn Source>, CaptureError> {
     let (id, settings) = (id.map(str::to_owned), settings.clone());
     let opened = owner::ask(|reply| Event::Open { id, settings, reply }, OPEN)?;
-    Ok(Device { counter: FrameCounter::default(), opened })
+    Ok(Box::new(Device { counter: FrameCounter::default(), opened }))
 }
 
 /// The name of a camera in messages: what `source` takes.
@@ -68,7 +68,7 @@ fn named(id: Option<&str>) -> PathBuf {
 
 /// An open, streaming camera.
 #[derive(Debug)]
-pub struct Device {
+struct Device {
     counter: FrameCounter,
     opened: Opened,
 }
