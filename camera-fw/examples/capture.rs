@@ -3,19 +3,20 @@
 //! ```sh
 //! cargo run --release -p camera-fw --example capture -- /dev/video0
 //! cargo run --release -p camera-fw --example capture -- /dev/video0 YUYV --size 1280x720 --save picture.y4m
+//! cargo run --release -p camera-fw --example capture -- /dev/video0 --input S-Video --standard PAL --control brightness=200
 //! ```
 //!
 //! One line for each format (here it is folded), made for people and for scripts:
 //!
 //! ```text
-//! format=YU12 size=720x480 stride=720 rate=29.97 fps=29.95 frames=60 gaps=0 repeated=0 backwards=0 age_ms=2
+//! format=YU12 size=720x480 stride=720 rate=29.97 fps=29.95 frames=60 gaps=0 damaged=0 backwards=0 age_ms=2 copied=0
 //!     mean_y=99.10 mean_u=127.40 mean_v=128.20 keys=1 bytes=20480
 //! ```
 //!
-//! `rate` is what the device promises, `fps` what was measured; `gaps` counts frames that the driver dropped or that were
-//! damaged, `repeated` those with the number of the one before, `backwards` those with a lower one; `age_ms` is the mean
-//! time from capture to delivery; `mean_y` to `mean_v` are the mean samples of the last picture as the encoder sees it;
-//! `keys` and `bytes` are what the encoder made of all of them.
+//! `rate` is what the device promises, `fps` what was measured; `gaps` counts frames that the driver lost, `damaged` those
+//! that held no picture, `backwards` those with a number that is not higher than the one before; `age_ms` is the mean time
+//! from capture to delivery; `copied` is how many bytes were written to make I420 of a frame; `mean_y` to `mean_v` are the
+//! mean samples of the last picture as the encoder sees it; `keys` and `bytes` are what the encoder made of all of them.
 //!
 //! Exit code 1, with the reason on standard error, if the device cannot do what was asked for.
 
@@ -26,9 +27,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use camera_fw::capture::convert::{Converter, Picture};
-use camera_fw::capture::{CaptureError, DeviceOptions, Source, Wanted, open_device};
+use camera_fw::capture::{
+    CameraSettings, CaptureError, Controls, Delivery, DeviceOptions, Source, Value, Wanted, formats_read, open_device,
+};
 use camera_fw::encoder::{EncodeError, Kbps, Settings, Vp8Encoder};
-use camera_fw::frame::{Layout, PixelFormat, Size};
+use camera_fw::frame::{Frame, Layout, Size};
 use clap::Parser;
 use tracing_subscriber::filter::EnvFilter;
 
@@ -38,9 +41,9 @@ use tracing_subscriber::filter::EnvFilter;
 struct Arguments {
     /// The device, such as /dev/video0
     device: PathBuf,
-    /// YU12, NV12 or YUYV; otherwise each of them that the device has
+    /// The four characters of a format, such as YUYV; otherwise each that the device has and the agent reads
     #[arg(value_parser = format)]
-    format: Option<PixelFormat>,
+    format: Option<[u8; 4]>,
     /// The size to ask for
     #[arg(long, default_value = "720x480", value_parser = size)]
     size: Size,
@@ -50,6 +53,15 @@ struct Arguments {
     /// The distance of lines to ask for, in bytes; 0 leaves it to the driver
     #[arg(long, default_value_t = 0)]
     stride: u32,
+    /// The input to turn to, by name or number
+    #[arg(long)]
+    input: Option<String>,
+    /// The television standard to set, such as PAL
+    #[arg(long)]
+    standard: Option<String>,
+    /// A control to set; may be given several times
+    #[arg(long = "control", value_name = "NAME=VALUE", value_parser = control)]
+    controls: Vec<(String, Value)>,
     /// How many frames to capture
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
@@ -58,9 +70,24 @@ struct Arguments {
     save: Option<PathBuf>,
 }
 
-fn format(name: &str) -> Result<PixelFormat, String> {
-    let is_it = |format: &PixelFormat| format.to_string().eq_ignore_ascii_case(name);
-    PixelFormat::ALL.into_iter().find(is_it).ok_or_else(|| "use YU12, NV12 or YUYV".to_owned())
+fn format(name: &str) -> Result<[u8; 4], String> {
+    let found = formats_read().find(|format| text(format).eq_ignore_ascii_case(name));
+    let known = || formats_read().map(|format| text(&format)).collect::<Vec<_>>().join(", ");
+    found.ok_or_else(|| format!("use one of {}", known()))
+}
+
+fn text(format: &[u8; 4]) -> String {
+    String::from_utf8_lossy(format).into_owned()
+}
+
+fn control(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write it like brightness=200")?;
+    let value = match (value.parse(), value.parse()) {
+        (Ok(number), _) => Value::Integer(number),
+        (_, Ok(number)) => Value::Float(number),
+        _ => Value::Text(value.to_owned()),
+    };
+    Ok((name.to_owned(), value))
 }
 
 fn size(text: &str) -> Result<Size, String> {
@@ -95,8 +122,13 @@ fn main() -> ExitCode {
 }
 
 fn try_formats(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = Wanted { size: arguments.size, fps: arguments.fps }.into();
-    let formats = arguments.format.map_or_else(|| PixelFormat::ALL.to_vec(), |format| vec![format]);
+    let settings = CameraSettings {
+        wanted: Wanted { size: arguments.size, fps: arguments.fps },
+        input: arguments.input.clone(),
+        standard: arguments.standard.clone(),
+        controls: arguments.controls.iter().cloned().collect::<Controls>(),
+    };
+    let formats = arguments.format.map_or_else(|| formats_read().collect(), |format| vec![format]);
     let mut lacking = None;
     let mut tried = false;
     for format in formats {
@@ -108,10 +140,10 @@ fn try_formats(arguments: &Arguments) -> Result<(), Failure> {
             }
             opened => opened?,
         };
-        println!("{}", try_one(source, arguments)?);
+        println!("format={} {}", text(&format), try_one(source, arguments)?);
         tried = true;
     }
-    // A device need not have all three, but one.
+    // A device need not have all of them, but one.
     lacking.filter(|_| !tried).map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -121,10 +153,26 @@ fn try_one(mut source: Box<dyn Source>, arguments: &Arguments) -> Result<String,
     let mut encoder = Vp8Encoder::new(&settings)?;
     let mut converter = Converter::default();
     let mut sum = Sum::default();
+    let mut last_frame = Instant::now();
     while sum.frames < arguments.frames {
-        let Some(frame) = source.next(Duration::from_millis(200))?.frame() else { continue };
-        sum.captured(frame.sequence.number, frame.captured_at);
-        let Ok(picture) = converter.i420(&frame) else { continue };
+        let frame = match source.next(Duration::from_millis(200))? {
+            Delivery::Frame(frame) => frame,
+            Delivery::Damaged => {
+                sum.damaged += 1;
+                continue;
+            }
+            Delivery::Nothing if last_frame.elapsed() < STALL => continue,
+            Delivery::Nothing => {
+                let (name, waited) = (arguments.device.display().to_string(), last_frame.elapsed());
+                return Err(CaptureError::Stalled { name, waited }.into());
+            }
+        };
+        last_frame = Instant::now();
+        let Ok(picture) = converter.i420(&frame) else {
+            sum.damaged += 1;
+            continue;
+        };
+        sum.captured(&frame);
         if let Some(encoded) = encoder.encode(&picture, frame.captured_at, sum.frames == 1)? {
             sum.keys += u64::from(encoded.key);
             sum.bytes += encoded.data.len();
@@ -136,8 +184,12 @@ fn try_one(mut source: Box<dyn Source>, arguments: &Arguments) -> Result<String,
             }
         }
     }
+    sum.copied = converter.written() / sum.frames;
     Ok(sum.line(&layout, source.rate()))
 }
+
+/// No frame for so long: the device hangs.
+const STALL: Duration = Duration::from_secs(5);
 
 /// What was counted over all frames.
 #[derive(Debug, Default)]
@@ -147,25 +199,24 @@ struct Sum {
     span: Option<(Instant, Instant)>,
     last: Option<u64>,
     gaps: u64,
-    repeated: u64,
+    damaged: u64,
     backwards: u64,
     age: Duration,
+    copied: u64,
     means: [f64; 3],
     keys: u64,
     bytes: usize,
 }
 
 impl Sum {
-    fn captured(&mut self, sequence: u64, at: Instant) {
+    fn captured(&mut self, frame: &Frame) {
+        let (at, sequence) = (frame.captured_at, frame.sequence);
         self.frames += 1;
         self.age += at.elapsed();
         self.span = Some((self.span.map_or(at, |(first, _)| first), at));
-        if let Some(last) = self.last {
-            self.gaps += sequence.saturating_sub(last + 1);
-            self.repeated += u64::from(sequence == last);
-            self.backwards += u64::from(sequence < last);
-        }
-        self.last = Some(sequence);
+        self.gaps += sequence.missed;
+        self.backwards += u64::from(self.last.is_some_and(|last| sequence.number <= last));
+        self.last = Some(sequence.number);
     }
 
     fn line(&self, layout: &Layout, rate: f64) -> String {
@@ -174,15 +225,15 @@ impl Sum {
         let age = self.age.as_secs_f64() * 1000.0 / self.frames as f64;
         let [y, u, v] = self.means;
         format!(
-            "format={} size={} stride={} rate={rate:.2} fps={fps:.2} frames={} gaps={} repeated={} backwards={} age_ms={age:.0} mean_y={y:.2} \
-             mean_u={u:.2} mean_v={v:.2} keys={} bytes={}",
-            layout.format,
+            "size={} stride={} rate={rate:.2} fps={fps:.2} frames={} gaps={} damaged={} backwards={} age_ms={age:.0} \
+             copied={} mean_y={y:.2} mean_u={u:.2} mean_v={v:.2} keys={} bytes={}",
             layout.size,
             layout.planes[0].stride,
             self.frames,
             self.gaps,
-            self.repeated,
+            self.damaged,
             self.backwards,
+            self.copied,
             self.keys,
             self.bytes,
         )

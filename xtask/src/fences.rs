@@ -4,7 +4,7 @@
 //! |---|---|
 //! | libvpx only in `encoder/vp8.rs` | one safe wrapper knows its rules of lifetime |
 //! | `webrtc`, `rtc` only under `viewer/` | the media stack can be exchanged in one place |
-//! | `v4l`, `libcamera` only under `capture/` | so can the camera libraries |
+//! | `v4l`, `libcamera`, `turbojpeg` only under `capture/` | so can the camera libraries |
 //! | `session.rs`, `admission.rs`, `room.rs`, `pace.rs` without tokio and clock | pure rules, tested without waiting |
 //! | the sealing out of the server's reach | what it has no code for, it cannot open |
 //! | certificate fingerprints are checked | it is what ties the media to the sealed descriptions |
@@ -24,7 +24,7 @@ use crate::source_text::{Language, Source, Word};
 const LIBVPX: &str = "camera-fw/src/encoder/vp8.rs";
 const VIEWER: &str = "camera-fw/src/viewer/";
 const CAPTURE: &str = "camera-fw/src/capture/";
-const FFI: [&str; 3] = [LIBVPX, "camera-fw/src/capture/v4l2.rs", "camera-fw/src/capture/libcamera/memory.rs"];
+const FFI: [&str; 3] = [LIBVPX, "camera-fw/src/capture/v4l2/ioctl.rs", "camera-fw/src/capture/libcamera/memory.rs"];
 const FORBIDS_UNSAFE: [&str; 2] = ["signal-srv/Cargo.toml", "signal-srv/proto/Cargo.toml"];
 const SERVER: &str = "signal-srv/src/";
 const SERVER_MANIFEST: &str = "signal-srv/Cargo.toml";
@@ -207,7 +207,7 @@ fn library_out_of_place(name: &str, word: &Word<'_>) -> Option<String> {
     let begins_path = word.before.is_empty() && (word.after.starts_with("::") || is_imported(word));
     let home = match text {
         "webrtc" | "rtc" => VIEWER,
-        "v4l" | "v4l2_sys" | "v4l2_sys_mit" | "libcamera" | "libcamera_sys" => CAPTURE,
+        "v4l" | "v4l2_sys" | "v4l2_sys_mit" | "libcamera" | "libcamera_sys" | "turbojpeg" => CAPTURE,
         _ => return None,
     };
     (begins_path && !name.starts_with(home)).then(|| format!("crate `{text}` outside {home}"))
@@ -317,7 +317,7 @@ mod tests {
     fn camera_libraries_stay_with_capture() {
         assert!(caught("camera-fw/src/main.rs", "use v4l::Device;"));
         assert!(caught("camera-fw/src/viewer/session.rs", "fn f() { libcamera::start() }"));
-        assert!(!caught("camera-fw/src/capture/v4l2.rs", "use v4l::Device;"));
+        assert!(!caught("camera-fw/src/capture/v4l2/ioctl.rs", "use v4l::Device;"));
     }
 
     #[test]

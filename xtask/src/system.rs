@@ -44,6 +44,7 @@ const BUILD: &[Package] = &[
     Package { apt: &["gcc", "libc6-dev"], generic: "a C compiler (cc)", present: || program("cc").is_some() },
     Package { apt: &["pkg-config"], generic: "pkg-config", present: || program("pkg-config").is_some() },
     Package { apt: &["libvpx-dev"], generic: "libvpx with its headers", present: has_libvpx },
+    Package { apt: &["libturbojpeg0-dev"], generic: "libturbojpeg with its headers", present: has_libturbojpeg },
     Package { apt: &["libclang-dev"], generic: "libclang with its headers (for bindgen)", present: has_libclang },
     Package { apt: &["ca-certificates"], generic: "the usual certificate authorities", present: has_authorities },
 ];
@@ -247,6 +248,10 @@ fn is_snap(file: &Path) -> bool {
 
 fn has_libvpx() -> bool {
     run::succeeds(Command::new("pkg-config").args(["--exists", "vpx"]))
+}
+
+fn has_libturbojpeg() -> bool {
+    run::succeeds(Command::new("pkg-config").args(["--exists", "libturbojpeg"]))
 }
 
 /// The headers of the compiler matter too, so the library alone is not enough.

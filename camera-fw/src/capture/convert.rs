@@ -1,11 +1,13 @@
-//! The one conversion pass for cameras that do not deliver I420.
+//! What a camera delivers becomes what the encoder reads: three planes, 4:2:0, limited range.
 //!
-//! The result goes into a buffer that the caller keeps, so that nothing is allocated per frame.
+//! I420 of limited range is not touched. Everything else takes exactly one pass into a buffer that is kept from frame to
+//! frame, so that nothing is allocated; only a JPEG takes two, one to decode it and one for its range. Browsers show VP8 as
+//! limited range, so that a full one would lose its shadows and lights.
 
-use yuv::{YuvPackedImage, YuvPlanarImageMut, yuyv422_to_yuv420};
+use yuv::{YuvPackedImage, YuvPlanarImageMut, uyvy422_to_yuv420, yuyv422_to_yuv420};
 
-use super::{Frame, Layout, PixelFormat};
-use crate::frame::Size;
+use super::mjpeg::Decoder;
+use crate::frame::{ColourRange, Frame, Layout, PixelFormat, Size};
 
 /// Three planes with their strides, ready for the encoder: the frame's own memory where the format allows.
 #[derive(Debug, Clone, Copy)]
@@ -25,38 +27,32 @@ pub struct DamagedPicture(pub String);
 #[derive(Debug, Default)]
 pub struct Converter {
     scratch: Vec<u8>,
+    jpeg: Option<Decoder>,
     written: u64,
 }
 
 impl Converter {
-    /// The frame as I420: its own planes if it is, else converted.
+    /// The frame as I420 of limited range: its own planes if it is, else converted.
     ///
-    /// Bytes written per frame of W x H pixels: I420 0, NV12 W*H/2 (the chroma alone), YUYV W*H*3/2.
+    /// Bytes written per frame of W x H pixels: I420 0, NV12 and NV21 W*H/2 (the chroma alone), YUYV and UYVY W*H*3/2; of
+    /// full range all three planes, W*H*3/2; a JPEG twice that, or a little more.
     ///
     /// # Errors
     /// If there is no picture in it: a JPEG can be damaged. The next frame may be good.
     pub fn i420<'a>(&'a mut self, frame: &'a Frame) -> Result<Picture<'a>, DamagedPicture> {
         let layout = frame.layout();
-        let strides = layout.planes.map(|plane| plane.stride);
-        Ok(match layout.format {
-            PixelFormat::I420 => Picture { planes: [frame.plane(0), frame.plane(1), frame.plane(2)], strides },
-            PixelFormat::Nv12 | PixelFormat::Nv21 => {
-                let chroma = layout.size.chroma();
-                let (width, area) = (chroma.width as usize, chroma.area());
-                self.scratch.resize(2 * area, 0);
-                self.written += 2 * area as u64;
-                let (u, v) = self.scratch.split_at_mut(area);
-                let lines = frame.plane(1).chunks(strides[1]);
-                for ((uv, u), v) in lines.zip(u.chunks_exact_mut(width)).zip(v.chunks_exact_mut(width)) {
-                    // Plain iteration over pairs: the compiler turns it into vector shuffles.
-                    for ((pair, u), v) in uv.chunks_exact(2).zip(u).zip(v) {
-                        (*u, *v) = (pair[0], pair[1]);
-                    }
-                }
-                Picture { planes: [frame.plane(0), u, v], strides: [strides[0], width, width] }
+        let full = layout.range == ColourRange::Full;
+        match layout.format {
+            PixelFormat::I420 if !full => {
+                let strides = layout.planes.map(|plane| plane.stride);
+                Ok(Picture { planes: [frame.plane(0), frame.plane(1), frame.plane(2)], strides })
             }
-            PixelFormat::Yuyv | PixelFormat::Uyvy | PixelFormat::Mjpeg => self.yuyv_to_i420(frame, layout),
-        })
+            PixelFormat::Nv12 | PixelFormat::Nv21 if !full => Ok(self.split(frame)),
+            PixelFormat::Mjpeg => self.decode(frame),
+            PixelFormat::I420 | PixelFormat::Nv12 | PixelFormat::Nv21 | PixelFormat::Yuyv | PixelFormat::Uyvy => {
+                Ok(self.rewrite(frame, full))
+            }
+        }
     }
 
     /// Bytes that it wrote so far: what the path of the frames is not spared.
@@ -64,64 +60,178 @@ impl Converter {
         self.written
     }
 
-    /// The crate `yuv` reads pairs of lines, each with all of its padding; a picture may end with a single line, and
-    /// its last line may lack the padding. What it cannot read is one or two lines, which are converted here.
-    fn yuyv_to_i420<'a>(&'a mut self, frame: &Frame, layout: &Layout) -> Picture<'a> {
-        let Size { width, height } = layout.size;
+    /// The luma stays where it is.
+    fn split<'a>(&'a mut self, frame: &'a Frame) -> Picture<'a> {
+        let layout = frame.layout();
+        let chroma = layout.size.chroma();
+        let (width, area) = (chroma.width as usize, chroma.area());
+        self.scratch.resize(2 * area, 0);
+        self.written += 2 * area as u64;
+        let (u, v) = self.scratch.split_at_mut(area);
+        split_chroma::<AsItIs>(frame, u, v);
+        Picture { planes: [frame.plane(0), u, v], strides: [layout.planes[0].stride, width, width] }
+    }
+
+    /// All three planes are written.
+    fn rewrite(&mut self, frame: &Frame, full: bool) -> Picture<'_> {
+        let layout = frame.layout();
         let out = Layout::packed_i420(layout.size);
         self.scratch.resize(out.bytes(), 0);
         self.written += out.bytes() as u64;
         let (y, chroma) = self.scratch.split_at_mut(out.planes[1].offset);
         let (u, v) = chroma.split_at_mut(out.planes[2].offset - out.planes[1].offset);
-        let strides = out.planes.map(|plane| plane.stride);
+        match layout.format {
+            PixelFormat::Yuyv if full => packed::<Narrowed, 0>(frame, [y, u, v]),
+            PixelFormat::Uyvy if full => packed::<Narrowed, 1>(frame, [y, u, v]),
+            PixelFormat::Yuyv => packed_by_simd::<0>(frame, [y, u, v]),
+            PixelFormat::Uyvy => packed_by_simd::<1>(frame, [y, u, v]),
+            PixelFormat::I420 | PixelFormat::Nv12 | PixelFormat::Nv21 | PixelFormat::Mjpeg => {
+                let Size { width, height } = layout.size;
+                narrow(frame, 0, y, Size { width, height }, narrow_luma);
+                if layout.format == PixelFormat::I420 {
+                    narrow(frame, 1, u, layout.size.chroma(), narrow_chroma);
+                    narrow(frame, 2, v, layout.size.chroma(), narrow_chroma);
+                } else {
+                    split_chroma::<Narrowed>(frame, u, v);
+                }
+            }
+        }
+        Picture { planes: [y, u, v], strides: out.planes.map(|plane| plane.stride) }
+    }
 
-        let (bytes, stride) = (frame.plane(0), layout.planes[0].stride);
-        let padded = stride > layout.size.chroma().width as usize * 4;
-        let pairs = if padded { (height - 1) / 2 } else { height / 2 } as usize;
-        let (head, tail) = bytes.split_at(2 * pairs * stride);
-        let (y_head, y_tail) = y.split_at_mut(2 * pairs * strides[0]);
-        let (u_head, u_tail) = u.split_at_mut(pairs * strides[1]);
-        let (v_head, v_tail) = v.split_at_mut(pairs * strides[2]);
-        if pairs > 0 {
-            let size = Size { width, height: 2 * pairs as u32 };
-            yuyv_pairs(head, stride, size, [y_head, u_head, v_head]);
-        }
-        if !tail.is_empty() {
-            yuyv_last(tail, stride, width as usize, [y_tail, u_tail, v_tail]);
-        }
-        Picture { planes: [y, u, v], strides }
+    fn decode(&mut self, frame: &Frame) -> Result<Picture<'_>, DamagedPicture> {
+        let decoder = match &mut self.jpeg {
+            Some(decoder) => decoder,
+            none => none.insert(Decoder::new()?),
+        };
+        let decoded = decoder.decode(frame.plane(0), frame.layout().size, &mut self.scratch)?;
+        self.written += decoded.written;
+        let plane = |plane: usize| &self.scratch[decoded.planes[plane].offset..];
+        Ok(Picture { planes: [plane(0), plane(1), plane(2)], strides: decoded.planes.map(|plane| plane.stride) })
     }
 }
 
-fn yuyv_pairs(source: &[u8], stride: usize, size: Size, [y, u, v]: [&mut [u8]; 3]) {
-    let Size { width, height } = size;
-    let mut out = YuvPlanarImageMut {
-        y_plane: yuv::BufferStoreMut::Borrowed(y),
-        y_stride: width,
-        u_plane: yuv::BufferStoreMut::Borrowed(u),
-        u_stride: size.chroma().width,
-        v_plane: yuv::BufferStoreMut::Borrowed(v),
-        v_stride: size.chroma().width,
-        width,
-        height,
-    };
-    let packed = YuvPackedImage { yuy: source, yuy_stride: stride as u32, width, height };
-    if let Err(error) = yuyv422_to_yuv420(&mut out, &packed) {
-        // Sizes were checked when the frame was made, so this is a fault of ours; an empty picture says so.
-        tracing::error!(%error, "conversion from YUYV failed");
+/// Full range to limited: 0..=255 to 16..=235. Arithmetic of 16 bits, which processors do on many samples at a time.
+pub(super) fn narrow_luma(sample: u8) -> u8 {
+    ((u16::from(sample) * 220 + 128) >> 8) as u8 + 16
+}
+
+/// Full range to limited: 0..=255 around 128 to 16..=240.
+pub(super) fn narrow_chroma(sample: u8) -> u8 {
+    ((u16::from(sample) * 225 + (31 << 7) + 128) >> 8) as u8
+}
+
+/// What becomes of the range on the way.
+trait Range {
+    fn luma(sample: u8) -> u8;
+    fn chroma(sample: u8) -> u8;
+}
+
+struct AsItIs;
+struct Narrowed;
+
+impl Range for AsItIs {
+    fn luma(sample: u8) -> u8 {
+        sample
+    }
+
+    fn chroma(sample: u8) -> u8 {
+        sample
     }
 }
 
-/// One line or two, at least one; what stands between two lines is padding.
-fn yuyv_last(source: &[u8], stride: usize, width: usize, [y, u, v]: [&mut [u8]; 3]) {
-    for (line, y) in source.chunks(stride).zip(y.chunks_exact_mut(width)) {
-        line.iter().step_by(2).zip(y).for_each(|(sample, y)| *y = *sample);
+impl Range for Narrowed {
+    fn luma(sample: u8) -> u8 {
+        narrow_luma(sample)
     }
-    let upper = source.chunks_exact(4);
-    let lower = source.get(stride..).filter(|lower| !lower.is_empty()).unwrap_or(source).chunks_exact(4);
-    let mean = |a: u8, b: u8| u16::midpoint(u16::from(a), u16::from(b) + 1) as u8;
-    for (((upper, lower), u), v) in upper.zip(lower).zip(u).zip(v) {
-        (*u, *v) = (mean(upper[1], lower[1]), mean(upper[3], lower[3]));
+
+    fn chroma(sample: u8) -> u8 {
+        narrow_chroma(sample)
+    }
+}
+
+fn narrow(frame: &Frame, plane: usize, out: &mut [u8], size: Size, convert: fn(u8) -> u8) {
+    let width = size.width as usize;
+    let lines = frame.plane(plane).chunks(frame.layout().planes[plane].stride);
+    for (line, out) in lines.zip(out.chunks_exact_mut(width)) {
+        line.iter().zip(out).for_each(|(sample, out)| *out = convert(*sample));
+    }
+}
+
+/// The plane of pairs as two planes.
+fn split_chroma<R: Range>(frame: &Frame, u: &mut [u8], v: &mut [u8]) {
+    let layout = frame.layout();
+    let width = layout.size.chroma().width as usize;
+    let (first, second) = if layout.format == PixelFormat::Nv21 { (v, u) } else { (u, v) };
+    let lines = frame.plane(1).chunks(layout.planes[1].stride);
+    for ((pairs, first), second) in lines.zip(first.chunks_exact_mut(width)).zip(second.chunks_exact_mut(width)) {
+        // Plain iteration over pairs: the compiler turns it into vector shuffles.
+        for ((pair, first), second) in pairs.chunks_exact(2).zip(first).zip(second) {
+            (*first, *second) = (R::chroma(pair[0]), R::chroma(pair[1]));
+        }
+    }
+}
+
+/// YUYV (`Y` is 0) or UYVY (`Y` is 1): two lines become two of Y and one of U and of V.
+fn packed<R: Range, const Y: usize>(frame: &Frame, out: [&mut [u8]; 3]) {
+    let layout = frame.layout();
+    pairs::<R, Y>(frame.plane(0), layout.planes[0].stride, layout.size.width as usize, out);
+}
+
+/// The crate `yuv` reads pairs of lines, each with all of its padding; a picture may end with a single line, and its last
+/// line may lack the padding. What it cannot read is one or two lines, which are converted here.
+fn packed_by_simd<const Y: usize>(frame: &Frame, [y, u, v]: [&mut [u8]; 3]) {
+    let layout = frame.layout();
+    let (bytes, stride) = (frame.plane(0), layout.planes[0].stride);
+    let Size { width, height } = layout.size;
+    let chroma = layout.size.chroma().width as usize;
+    let padded = stride > chroma * 4;
+    let whole = if padded { (height - 1) / 2 } else { height / 2 } as usize;
+    let (head, tail) = bytes.split_at(2 * whole * stride);
+    let (y_head, y_tail) = y.split_at_mut(2 * whole * width as usize);
+    let (u_head, u_tail) = u.split_at_mut(whole * chroma);
+    let (v_head, v_tail) = v.split_at_mut(whole * chroma);
+    if whole > 0 {
+        let height = 2 * whole as u32;
+        let mut planes = YuvPlanarImageMut {
+            y_plane: yuv::BufferStoreMut::Borrowed(y_head),
+            y_stride: width,
+            u_plane: yuv::BufferStoreMut::Borrowed(u_head),
+            u_stride: chroma as u32,
+            v_plane: yuv::BufferStoreMut::Borrowed(v_head),
+            v_stride: chroma as u32,
+            width,
+            height,
+        };
+        let source = YuvPackedImage { yuy: head, yuy_stride: stride as u32, width, height };
+        let convert = if Y == 0 { yuyv422_to_yuv420 } else { uyvy422_to_yuv420 };
+        if let Err(error) = convert(&mut planes, &source) {
+            // Sizes were checked when the frame was made, so this is a fault of ours; an empty picture says so.
+            tracing::error!(%error, "the conversion failed");
+        }
+    }
+    pairs::<AsItIs, Y>(tail, stride, width as usize, [y_tail, u_tail, v_tail]);
+}
+
+/// Lines by twos, of which the last may be alone, and the very last without its padding.
+fn pairs<R: Range, const Y: usize>(source: &[u8], stride: usize, width: usize, [y, u, v]: [&mut [u8]; 3]) {
+    let chroma = width.div_ceil(2);
+    let outs = y.chunks_mut(2 * width).zip(u.chunks_exact_mut(chroma)).zip(v.chunks_exact_mut(chroma));
+    for (lines, ((y, u), v)) in source.chunks(2 * stride).zip(outs) {
+        let upper = &lines[..4 * chroma];
+        let lower = lines.get(stride..stride + 4 * chroma).unwrap_or(upper);
+        for (line, y) in [upper, lower].into_iter().zip(y.chunks_exact_mut(width)) {
+            for (pair, y) in line.chunks_exact(4).zip(y.chunks_mut(2)) {
+                y[0] = R::luma(pair[Y]);
+                if let Some(y) = y.get_mut(1) {
+                    *y = R::luma(pair[Y + 2]);
+                }
+            }
+        }
+        let mean = |a: u8, b: u8| R::chroma(u16::midpoint(u16::from(a), u16::from(b) + 1) as u8);
+        for (((upper, lower), u), v) in upper.chunks_exact(4).zip(lower.chunks_exact(4)).zip(u).zip(v) {
+            (*u, *v) = (mean(upper[1 - Y], lower[1 - Y]), mean(upper[3 - Y], lower[3 - Y]));
+        }
     }
 }
 

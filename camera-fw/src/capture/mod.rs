@@ -21,6 +21,7 @@ pub mod libcamera;
 #[cfg(not(feature = "libcamera"))]
 #[path = "libcamera/absent.rs"]
 pub mod libcamera;
+mod mjpeg;
 mod opener;
 mod recovery;
 pub mod settings;
@@ -35,12 +36,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::frame::{Frame, Layout, PixelFormat, ShortFrame};
+use crate::frame::{Frame, Layout, ShortFrame};
 
 use recovery::Trouble;
 
 pub use opener::CameraOpener;
 pub use settings::{CameraSettings, Controls, Value, Wanted};
+pub use v4l2::{formats_read, mode_taken};
 
 /// A camera, or what stands in for one.
 pub trait Source: Send {
@@ -141,12 +143,22 @@ pub enum CaptureError {
         problem: String,
     },
     /// None of its formats is usable.
-    #[error("{} gives {offered}; YU12, NV12 or YUYV is needed", path.display())]
+    #[error("{} gives {offered}; one of {readable} is needed", path.display())]
     Format {
         /// Its path.
         path: PathBuf,
         /// The formats that it has.
         offered: String,
+        /// The formats that are read.
+        readable: String,
+    },
+    /// It has not the input or the standard asked for.
+    #[error("{} {problem}", path.display())]
+    Input {
+        /// Its path.
+        path: PathBuf,
+        /// What it has not, and what it has.
+        problem: String,
     },
     /// It gives no whole pictures.
     #[error("{} gives its pictures as single fields ({order}); choose a progressive mode for its input", path.display())]
@@ -221,8 +233,12 @@ impl CaptureError {
             Self::NoDevice { .. } | Self::NoCamera | Self::Gone { .. } => Trouble::Absent,
             Self::NoModule | Self::UnknownModule { .. } => Trouble::Absent,
             Self::Permission { .. } => Trouble::Denied,
-            Self::Busy { .. } | Self::NotACamera { .. } | Self::Format { .. } | Self::Fields { .. } => Trouble::Refused,
-            Self::InUse { .. } => Trouble::Refused,
+            Self::Busy { .. }
+            | Self::InUse { .. }
+            | Self::NotACamera { .. }
+            | Self::Format { .. }
+            | Self::Input { .. }
+            | Self::Fields { .. } => Trouble::Refused,
             Self::Device { .. } | Self::Stalled { .. } | Self::Short(_) => Trouble::Faulty,
             Self::File { .. } | Self::Y4m { .. } | Self::NoLibcamera => Trouble::Hopeless,
         }
@@ -277,8 +293,8 @@ impl fmt::Display for SourceSpec {
 /// What a tool may ask of a device where the program lets the device decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeviceOptions {
-    /// This format; otherwise the cheapest to encode.
-    pub format: Option<PixelFormat>,
+    /// This format by its four characters; otherwise the one that comes nearest to what is wanted, and is cheapest.
+    pub format: Option<[u8; 4]>,
     /// Lines so many bytes apart, if the driver can do that; 0: as close as the driver puts them.
     pub stride: u32,
 }

@@ -16,9 +16,9 @@ use crate::workspace;
 
 const INIT: &str = include_str!("init.sh");
 
-/// What the laboratory holds: a camera with an S-Video, a webcam's and an HDMI input (4 bits: 0x32), and one that
-/// speaks the multi-planar API alone.
-const VIVID: &str = "n_devs=2 node_types=0x1,0x1 num_inputs=3,1 input_types=0x32,0x0 multiplanar=1,2";
+/// What the laboratory holds: a camera with an S-Video, a webcam's and an HDMI input (0x32: two bits each), with an output
+/// and a node of metadata beside it; and a camera with S-Video that speaks the multi-planar API alone.
+const VIVID: &str = "n_devs=2 node_types=0x20101,0x1 num_inputs=3,1 input_types=0x32,0x2 multiplanar=1,2";
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
