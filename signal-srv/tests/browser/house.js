@@ -210,6 +210,16 @@ export class Camera {
         return this;
     }
 
+    /** Somebody at the camera switches the picture off. */
+    pause() {
+        this.program.signal('SIGUSR1');
+    }
+
+    /** Somebody at the camera switches the picture on again. */
+    resume() {
+        this.program.signal('SIGUSR2');
+    }
+
     /** @param {NodeJS.Signals} [signal] */
     async stop(signal) {
         await this.program.stop(signal);

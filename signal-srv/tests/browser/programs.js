@@ -117,6 +117,11 @@ export class Program {
         return this.log.slice(-LINES_SHOWN).map((line) => `    ${this.name} | ${line}`).join('\n');
     }
 
+    /** @param {NodeJS.Signals} signal that does not end it */
+    signal(signal) {
+        this.#child.kill(signal);
+    }
+
     /** @param {NodeJS.Signals} [signal] */
     async stop(signal = 'SIGTERM') {
         if (!this.running) {

@@ -267,6 +267,7 @@ export const TRICKS = [
     { name: 'makes an offer of its own in place of the reply', made: 0, rule: nth('down', 'reply', 0, beside(unsealed({ type: 'offer', sdp: OFFER }), 'instead')) },
     { name: 'makes a candidate of its own', made: 1, rule: nth('down', 'transport', 0, beside(unsealed({ candidate: 'candidate:1 1 udp 1 127.0.0.1 9 typ host', sdpMLineIndex: 0, sdpMid: '0' }), 'after')) },
     { name: 'says goodbye for the camera', made: 1, rule: nth('down', 'transport', 0, beside(unsealed({ type: 'bye', reason: 'stopping' }), 'after')) },
+    { name: 'says for the camera that it is paused', made: 1, rule: nth('down', 'transport', 0, beside(unsealed({ type: 'picture', state: 'paused' }), 'after')) },
     { name: 'adds an unsealed offer to a sealed one', made: 0, rule: nth('down', 'transport', 0, beside((peer) => {
         const message = delivered(peer, randomBytes(1040));
         return { ...message, data: { ...message.data, data: { peer, signal: { ...message.data.data.signal, type: 'offer', sdp: OFFER } } } };
