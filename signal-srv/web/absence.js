@@ -10,7 +10,7 @@
 
 import { stageOf } from './claimants.js';
 import { show } from './picture.js';
-import { PICTURE_MS, awaitNothing, expect, settled } from './room.js';
+import { PICTURE_MS, after, awaitNothing, expect, settled } from './room.js';
 
 /** @import {PictureState} from './signaling.js' */
 /** @import {Effect, State, Step} from './state.js' */
@@ -45,7 +45,7 @@ export function pictureState(state, peer, said) {
     const told = { ...coming, absence };
     if (absence && coming.connected) {
         // It takes the place of whatever is shown of the same camera, and what was to be done about that is not.
-        return show(next, told);
+        return after([{ do: 'rest', session: told.session }], show(next, told));
     }
     /** @type {Effect[]} */
     const anew = coming.absence && !absence ? [expect(PICTURE_MS)] : [];
@@ -67,7 +67,7 @@ function ofShownAway(state, peer, absence) {
     const interrupted = shown.interrupted && !shown.connected;
     return {
         state: { ...state, shown: { ...shown, absence, interrupted, due: false } },
-        effects: interrupted ? [] : awaitNothing(state),
+        effects: [{ do: 'rest', session: shown.session }, ...(interrupted ? [] : awaitNothing(state))],
     };
 }
 

@@ -164,6 +164,8 @@ function carryOut(effect) {
             player.show(effect.session);
             view.renderSound(sessions.get(effect.session)?.audible ?? false);
             return;
+        case 'rest':
+            return sessions.get(effect.session)?.rest();
         case 'watch':
             return sessions.get(effect.session)?.watch();
         case 'close':

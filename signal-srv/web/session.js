@@ -14,7 +14,9 @@ import { sampleOf } from './stats.js';
 export const WAITING_CANDIDATES = 64;
 /** How often the frames are counted, in milliseconds. */
 const COUNT_MS = 1000;
-/** The same while the first frame of a picture that was away is awaited. */
+/** How long after the last frame was sent one may still be decoded, in milliseconds. */
+const LAST_MS = 1500;
+/** The same as `COUNT_MS` while the first frame of a picture that was away is awaited. */
 const WATCH_MS = 100;
 
 /**
@@ -51,6 +53,7 @@ export class Session {
     #counting;
     #frames = 0;
     #watching = false;
+    #restsUntil = 0;
     #movedAt = 0;
 
     /**
@@ -106,12 +109,19 @@ export class Session {
         return this.#stream.getAudioTracks().length > 0;
     }
 
+    /** The camera sends no more frames: those that come within a moment from now were under way. */
+    rest() {
+        this.#restsUntil = performance.now() + LAST_MS;
+        this.#watched();
+    }
+
     /** The camera has its picture back: the first frame from now on is reported as soon as it is there. */
     watch() {
         if (this.#counting !== undefined) {
             // What is decoded by now is old, whenever it was counted.
             this.#frames = Infinity;
             this.#watching = true;
+            this.#restsUntil = 0;
             this.#countEvery(WATCH_MS);
             this.#count().catch(() => {});
         }
@@ -169,6 +179,14 @@ export class Session {
         this.#counting = setInterval(() => this.#count().catch(() => {}), milliseconds);
     }
 
+    /** It need not be watched any longer. */
+    #watched() {
+        if (this.#watching) {
+            this.#watching = false;
+            this.#countEvery(COUNT_MS);
+        }
+    }
+
     async #count() {
         const reports = await this.#connection.getStats();
         const now = performance.now();
@@ -177,12 +195,11 @@ export class Session {
             return;
         }
         this.#around.onSample(sample);
-        if (sample.frames > this.#frames) {
+        if (sample.frames > this.#frames && now < this.#restsUntil) {
             this.#movedAt = now;
-            if (this.#watching) {
-                this.#watching = false;
-                this.#countEvery(COUNT_MS);
-            }
+        } else if (sample.frames > this.#frames) {
+            this.#movedAt = now;
+            this.#watched();
             this.#around.report({ type: 'flowing', session: this.#number });
         } else if (document.hidden) {
             // A page in the background may rightly decode nothing.

@@ -115,8 +115,8 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  */
 
 /**
- * `bookmark`: the remembered camera that this tab comes back to after a reload. `ask`: for the picture. `watch`:
- * for the next frame, which is the first after the camera had no picture.
+ * `bookmark`: the remembered camera that this tab comes back to after a reload. `ask`: for the picture. `rest`:
+ * no more frames are sent. `watch`: for the next frame, which is the first after that.
  * @typedef {{do: 'connect', access: Access}
  *   | {do: 'disconnect'}
  *   | {do: 'bookmark', id: string | null}
@@ -131,6 +131,7 @@ import { cameraJoined, cameraLeft, joined, proven, refused, refuted, rejoin, soc
  *   | {do: 'renegotiate', session: number, sdp: string}
  *   | {do: 'candidate', session: number, candidate: Candidate}
  *   | {do: 'show', session: number}
+ *   | {do: 'rest', session: number}
  *   | {do: 'watch', session: number}
  *   | {do: 'close', session: number}
  *   | {do: 'bye', peer: string, reason: ByeReason}} Effect

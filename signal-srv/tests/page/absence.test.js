@@ -15,6 +15,7 @@ const STATES = /** @type {const} */ ([
     ['lost', 'no-picture'],
 ]);
 const STOP = { do: 'stop', timer: 'picture' };
+const REST = { do: 'rest', session: 1 };
 const WATCH = { do: 'watch', session: 1 };
 const EXPECT = { do: 'start', timer: 'picture', after: PICTURE_MS };
 const BACK = [WATCH, EXPECT];
@@ -42,7 +43,7 @@ for (const [state, screen] of STATES) {
     test(`${state}: a screen of its own, nothing is closed or waited for, and back with the first frame`, () => {
         const page = says(live(), state);
         assert.equal(page.screen, screen);
-        assert.deepEqual(page.effects, [STOP]);
+        assert.deepEqual(page.effects, [REST, STOP]);
         for (const seconds of [1, 5, 3600]) {
             assert.deepEqual(page.on({ type: 'stalled', session: 1, seconds }).effects, []);
         }
@@ -74,7 +75,7 @@ for (const [state, screen] of STATES) {
         const page = offered(inRoom('a'), 'a').on({ type: 'connected', session: 1 });
         assert.deepEqual(page.effects, []);
         assert.equal(says(page, state).screen, screen);
-        assert.deepEqual(page.effects.slice(0, 1), [STOP]);
+        assert.deepEqual(page.effects.slice(0, 2), [REST, STOP]);
     });
 }
 
@@ -86,7 +87,7 @@ test('from one to the other, twice the same, and live to one that is', () => {
     says(page, 'live');
     assert.deepEqual(says(page, 'live').effects, [], 'the wait is not prolonged');
     assert.equal(says(page, 'lost').screen, 'no-picture', 'and away again before a frame came');
-    assert.deepEqual(page.effects, [STOP]);
+    assert.deepEqual(page.effects, [REST, STOP]);
     const running = live();
     const before = running.state;
     assert.deepEqual(says(running, 'live').effects, []);
@@ -160,7 +161,7 @@ test('frames that were under way when the camera was paused do not bring the pic
 test('an interrupted picture is explained by its camera', () => {
     const page = says(live().on({ type: 'stalled', session: 1, seconds: 5 }), 'lost');
     assert.equal(page.screen, 'no-picture');
-    assert.deepEqual(page.effects, [STOP]);
+    assert.deepEqual(page.effects, [REST, STOP]);
     says(page, 'live');
     assert.equal(page.on({ type: 'flowing', session: 1 }).screen, 'live');
 });
@@ -256,7 +257,7 @@ test('a later session of the same camera: its word counts for both', () => {
 test('another camera of the code that proves itself meanwhile is asked, and the wait for it ends', () => {
     const page = proves(paused().on({ type: 'camera-joined', peer: 'b' }), 'b');
     assert.deepEqual(page.effects, [{ do: 'ask', peer: 'b' }, EXPECT]);
-    assert.deepEqual(says(page, 'lost').effects, [], 'the wait is for the other');
+    assert.deepEqual(says(page, 'lost').effects, [REST], 'the wait is for the other');
     assert.equal(page.on({ type: 'timer', timer: 'picture' }).screen, 'no-picture');
     assert.deepEqual(page.effects, []);
     assert.deepEqual(page.state.claimants.find(({ peer }) => peer === 'b')?.stage, 'spent');

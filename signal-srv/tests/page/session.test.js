@@ -257,6 +257,27 @@ test('a picture that comes back is noticed at once, and by a frame that is new',
     assert.deepEqual(await soon(), [], 'and counted as ever then');
 });
 
+test('the last frames of a picture that goes away do not say that it is there', async () => {
+    const session = open();
+    connection.ontrack({ track: { kind: 'video' }, receiver: {} });
+    connection.frames = 30;
+    await pass(1);
+    session.rest();
+    connection.frames = 33;
+    await pass(1);
+    connection.frames = 34;
+    await pass(1);
+    assert.deepEqual(events.splice(0).map(({ type }) => type), ['flowing', 'flowing'], 'the one before and the one long after');
+    session.watch();
+    session.rest();
+    await settle();
+    assert.deepEqual(events.splice(0).map(({ type }) => type), ['stalled']);
+    now += 100;
+    clock.tick(100);
+    await settle();
+    assert.deepEqual(events, [], 'nothing is watched for any more');
+});
+
 test('a page that nobody sees does not stall', async () => {
     open();
     connection.ontrack({ track: { kind: 'video' }, receiver: {} });
