@@ -82,6 +82,30 @@ scenario('who comes while the camera is paused sees that, then the picture', asy
     }
 });
 
+scenario('a camera that begins paused is switched on', async (stage) => {
+    const { camera } = await stage.serverAndCamera({ camera: 'paused = true' });
+    const viewer = await stage.viewer(camera.link);
+    await viewer.shows('paused');
+    camera.resume();
+    await viewer.shows('live');
+    await viewer.watches();
+    assert.equal(await viewer.made(), 1);
+});
+
+scenario('a camera whose sensor is not there says so, and that it is paused', async (stage) => {
+    const server = await stage.house.server();
+    const camera = await stage.house.camera(server, { source: '/dev/no-such-camera' }).start();
+    const viewer = await stage.viewer(camera.link, { axe: true });
+    await viewer.shows('no-picture');
+    await viewer.shot('no-picture');
+    assert.deepEqual(await viewer.axe(), []);
+    camera.pause();
+    await paused(viewer);
+    camera.resume();
+    await viewer.shows('no-picture');
+    assert.equal(await viewer.made(), 1);
+});
+
 scenario('a camera that goes while it is paused is gone, and shown when it is back', async (stage) => {
     const { camera } = await stage.serverAndCamera();
     const viewer = await stage.viewer(camera.link);
