@@ -4,17 +4,18 @@
 //!
 //! **Frame** [`capture`] → [`frame`] → slot of one, newest wins ([`pipeline`]) → [`encoder`] → [`fanout`] → [`viewer`]
 //! → network. The encoder reads the camera's own buffer wherever the format allows. No viewer, no encoding; one encode
-//! for all viewers.
+//! for all viewers. A camera that fails or goes away is opened again ([`capture::supervisor`]) while viewers stay.
 //!
 //! **Signal** server → [`signaling`] → [`agent`] → [`viewer`]: who is in the room; who proves the code of the [`identity`];
 //! then offers, answers and candidates, sealed; and back.
 //!
 //! **Control** A viewer's call for a key frame → bounded commands → the encode thread, where requests are merged. A
-//! stop → viewers → signaling → threads.
+//! stop → viewers → signaling → threads. A person's wish to pause ([`privacy`]) → the capture thread; whether there is
+//! a picture → every viewer's session, and the [`led`].
 //!
 //! | owner | owns | in | out |
 //! |---|---|---|---|
-//! | thread `capture` | the source, its mappings | stop flag | slot of one |
+//! | thread `capture` | the source, its mappings | stop and pause flags | slot of one, state of the picture |
 //! | thread `encode` | the libvpx context | slot, commands (64) | ring (30 frames) |
 //! | task signaling | the WebSocket | signals (64, and 16 a viewer) | events (64) |
 //! | task per viewer | session, peer connection | ring, inputs (128) | commands, signals |
@@ -27,6 +28,7 @@ pub mod agent;
 pub mod capture;
 pub mod code;
 pub mod config;
+pub mod devices;
 pub mod encoder;
 pub mod fanout;
 pub mod frame;

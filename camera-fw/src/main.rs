@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use camera_fw::config::{Config, ConfigError, Layer, Protocol};
+use camera_fw::devices::Listing;
 use camera_fw::identity::Identity;
 use camera_fw::{agent, capture, code, label};
 use clap::{Args, Parser, Subcommand};
@@ -53,8 +54,12 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// List the cameras of this machine.
-    Devices,
+    /// List the cameras of this machine, and which one `--source auto` takes.
+    Devices {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +70,7 @@ struct Options {
     /// Certificate (PEM) to trust besides those of the system
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// pattern, a file that ends in .y4m, or a device such as /dev/video0 [default: pattern]
+    /// auto, a device such as /dev/video0, libcamera, libcamera:ID, pattern, or a file that ends in .y4m [default: auto]
     #[arg(long, global = true)]
     source: Option<String>,
     /// Folder that keeps the identity [default: $STATE_DIRECTORY or ~/.local/state/camera-fw]
@@ -102,7 +107,10 @@ fn main() -> ExitCode {
                 written => written.map_err(anyhow::Error::from).and_then(|report| show_label(&report)),
             },
             Command::Rekey { yes } => rekey(&config, yes),
-            Command::Devices => print(&devices()),
+            Command::Devices { json } => {
+                let listing = Listing::new(capture::cameras(), config.camera.wanted);
+                print(&if json { listing.to_json() } else { listing.to_text() })
+            }
         }
     };
     match outcome {
@@ -205,19 +213,6 @@ fn rekey(config: &Config, yes: bool) -> anyhow::Result<()> {
     Identity::replace(&config.state_dir)?;
     eprintln!("The identity was replaced. A camera that runs with it changes over within a few seconds.\n");
     show_code(config, false, false)
-}
-
-fn devices() -> String {
-    let cameras = capture::cameras();
-    if cameras.is_empty() {
-        return "No camera found. Plug one in, or stream the test pattern with --source pattern.\n".into();
-    }
-    let line = |camera: capture::inventory::CameraInfo| {
-        let formats: Vec<_> = camera.modes.iter().map(|mode| mode.format.as_str()).collect();
-        let note = if camera.is_usable() { "" } else { "  (none of them usable: YU12, NV12 or YUYV is needed)" };
-        format!("{}  {}  {}{note}\n", camera.id, camera.name, formats.join(" "))
-    };
-    cameras.into_iter().map(line).collect()
 }
 
 /// Standard output that was closed early (`camera-fw code | head -1`) is no failure.

@@ -22,16 +22,17 @@ use crate::workspace;
 const PORT: u16 = 8192;
 const PORTS_TRIED: u16 = 20;
 const READY_WITHIN: Duration = Duration::from_secs(30);
-const PATTERN: &str = "pattern";
+/// A camera if there is one, now or once one is plugged in, else the pattern.
+const BEST: &str = "auto";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Serve the local network over TLS, for a phone
     #[arg(long)]
     lan: bool,
-    /// `pattern`, a file in YUV4MPEG2 format, or a V4L2 device; without it a camera that is attached,
-    /// else the pattern
-    #[arg(long, value_name = "pattern|FILE.y4m|/dev/videoN")]
+    /// `pattern`, a file in YUV4MPEG2 format, a V4L2 device, or a camera of libcamera; without it the best camera that is
+    /// attached, else the pattern
+    #[arg(long, value_name = "pattern|FILE.y4m|/dev/videoN|libcamera")]
     source: Option<String>,
 }
 
@@ -94,10 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     server.wait_for("listening", READY_WITHIN, &interrupts)?;
     step.done();
 
-    let mut camera = match source {
-        Some(source) => start_camera(&installation, port, &source, &interrupts)?,
-        None => start_best_camera(&installation, port, &interrupts)?,
-    };
+    let mut camera = start_camera(&installation, port, source.as_deref().unwrap_or(BEST), &interrupts)?;
 
     println!();
     run::to_the_end_silently(&mut installation.camera("code", port))?;
@@ -120,39 +118,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn build() -> Result<()> {
     let step = Step::begin("Build server and camera (the first time takes some minutes)");
-    run::to_the_end(workspace::cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "signal-srv",
-        "--package",
-        "camera-fw",
-    ]))?;
+    let mut build = workspace::cargo();
+    build.args(["build", "--release", "--package", "signal-srv", "--package", "camera-fw"]);
+    if system::has_libcamera() {
+        build.args(["--features", "camera-fw/libcamera"]);
+    }
+    run::to_the_end(&mut build)?;
     step.done();
     Ok(())
-}
-
-/// A device that is attached but cannot be used must not keep the demo from running.
-fn start_best_camera(installation: &Installation, port: u16, interrupts: &Interrupts) -> Result<Program> {
-    let listed = run::output(Command::new(installation.programs.join("camera-fw")).arg("devices")).unwrap_or_default();
-    if let Some(device) = first_device(&listed) {
-        println!("Found the camera {device} (`--source pattern` shows the test pattern instead)");
-        match start_camera(installation, port, &device, interrupts) {
-            Ok(camera) => return Ok(camera),
-            Err(error) if interrupts.arrived(Duration::ZERO)? => return Err(error),
-            Err(error) => println!("{error:#}\nThe test pattern takes its place"),
-        }
-    }
-    start_camera(installation, port, PATTERN, interrupts)
 }
 
 fn start_camera(installation: &Installation, port: u16, source: &str, interrupts: &Interrupts) -> Result<Program> {
     let step = Step::begin(format!("Start the camera: {source}"));
     let mut command = installation.camera("run", port);
-    command.args(["--source", source]);
+    command.args(["--source", source]).env("CAMERA_FW_NO_CAMERA", "pattern");
     let mut camera = Program::start("camera-fw", &command, &installation.log("camera-fw"), interrupts)?;
     camera.wait_for("joined", READY_WITHIN, interrupts)?;
     step.done();
+    let log = fs::read_to_string(installation.log("camera-fw")).unwrap_or_default();
+    match opened_source(&log) {
+        Some(opened) => println!("Streaming from {opened}"),
+        None => println!("There is no picture yet: {}", camera.last_lines().trim()),
+    }
     Ok(camera)
 }
 
@@ -172,7 +159,7 @@ fn stream(camera: &mut Program, server: &mut Program, interrupts: &Interrupts) -
 
 /// The camera runs in another folder than the person who typed the path.
 fn absolute_source(source: &str) -> Result<String> {
-    if source == PATTERN {
+    if matches!(source, BEST | "pattern" | "libcamera") || source.starts_with("libcamera:") {
         return Ok(source.to_owned());
     }
     let path = Path::new(source);
@@ -181,15 +168,10 @@ fn absolute_source(source: &str) -> Result<String> {
     Ok(here.join(path).to_str().context("--source: the path is not UTF-8")?.to_owned())
 }
 
-/// The first device in what `camera-fw devices` prints.
-fn first_device(listed: &str) -> Option<String> {
-    listed
-        .split(|letter: char| letter.is_whitespace() || letter == ':' || letter == ',')
-        .find(|word| {
-            word.strip_prefix("/dev/video")
-                .is_some_and(|number| !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit()))
-        })
-        .map(str::to_owned)
+/// The source that the camera's log says it has opened.
+fn opened_source(log: &str) -> Option<&str> {
+    let line = log.lines().rev().find(|line| line.contains("source opened"))?;
+    line.split_once(" source=")?.1.split_whitespace().next()
 }
 
 fn free_port(lan: bool) -> Result<u16> {
@@ -240,15 +222,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_device_listed_is_taken() {
-        assert_eq!(first_device("/dev/video2: HD Webcam (uvcvideo) YUYV\n/dev/video4"), Some("/dev/video2".to_owned()));
-        assert_eq!(first_device("no camera attached (looked at /dev/video*)"), None);
-        assert_eq!(first_device(""), None);
+    fn the_source_is_read_from_the_log() {
+        let log = "INFO camera_fw: starting\nINFO pipeline: source opened source=/dev/video2 size=720x480 format=YUYV\nINFO joined\n";
+        assert_eq!(opened_source(log), Some("/dev/video2"));
+        assert_eq!(opened_source("INFO joined\n"), None);
     }
 
     #[test]
     fn a_relative_file_becomes_absolute_and_a_missing_one_is_an_error() {
-        assert_eq!(absolute_source(PATTERN).expect("the pattern is always there"), PATTERN);
+        assert_eq!(absolute_source("pattern").expect("the pattern is always there"), "pattern");
         let file = absolute_source("Cargo.toml").expect("tests run in the folder of the crate");
         assert!(Path::new(&file).is_absolute());
         assert!(absolute_source("no-such.y4m").is_err());

@@ -46,6 +46,11 @@ const BUILD: &[Package] = &[
     Package { apt: &["libvpx-dev"], generic: "libvpx with its headers", present: has_libvpx },
     Package { apt: &["libturbojpeg0-dev"], generic: "libturbojpeg with its headers", present: has_libturbojpeg },
     Package { apt: &["libclang-dev"], generic: "libclang with its headers (for bindgen)", present: has_libclang },
+    Package {
+        apt: &["libcamera-dev", "g++"],
+        generic: "libcamera 0.4 or newer with its headers, and a C++ compiler",
+        present: || !on_raspberry_pi() || has_libcamera(),
+    },
     Package { apt: &["ca-certificates"], generic: "the usual certificate authorities", present: has_authorities },
 ];
 
@@ -252,6 +257,20 @@ fn has_libvpx() -> bool {
 
 fn has_libturbojpeg() -> bool {
     run::succeeds(Command::new("pkg-config").args(["--exists", "libturbojpeg"]))
+}
+
+/// The oldest that the camera can be built with.
+const LIBCAMERA: &str = "0.4";
+
+/// Whether the camera can be built with libcamera here.
+pub(crate) fn has_libcamera() -> bool {
+    run::succeeds(Command::new("pkg-config").args(["--atleast-version", LIBCAMERA, "libcamera"]))
+        && program("c++").is_some()
+}
+
+/// Where a camera is likely to be a module on a ribbon cable.
+fn on_raspberry_pi() -> bool {
+    fs::read("/proc/device-tree/model").is_ok_and(|model| model.starts_with(b"Raspberry Pi"))
 }
 
 /// The headers of the compiler matter too, so the library alone is not enough.

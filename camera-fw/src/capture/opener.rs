@@ -73,7 +73,7 @@ impl CameraOpener {
                     return Ok(opened);
                 }
                 Err(error) => {
-                    tracing::debug!(camera = %choice.id, %error, "a camera is passed over");
+                    tracing::warn!(camera = %choice.id, %error, "a camera is passed over");
                     refusal.get_or_insert(error);
                 }
             }

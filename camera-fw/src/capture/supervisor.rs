@@ -159,6 +159,7 @@ impl<'a, S: Sink> Supervisor<'a, S> {
     /// Tells whoever watches, once.
     fn show(&mut self, state: PictureState) {
         if self.shown != Some(state) {
+            tracing::debug!(picture = ?state, "viewers are told");
             self.shown = Some(state);
             self.controls.picture.send_replace(Some(state));
         }
