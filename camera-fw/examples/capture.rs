@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --release -p camera-fw --example capture -- /dev/video0
 //! cargo run --release -p camera-fw --example capture -- /dev/video0 YUYV --size 1280x720 --save picture.y4m
-//! cargo run --release -p camera-fw --example capture -- /dev/video0 --input S-Video --standard PAL --control brightness=200
+//! cargo run --release -p camera-fw --example capture -- /dev/video0 --input S-Video --standard PAL --controls brightness=200
 //! ```
 //!
 //! One line for each format (here it is folded), made for people and for scripts:
@@ -27,8 +27,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use camera_fw::capture::convert::{Converter, Picture};
+use camera_fw::capture::settings::controls_of;
 use camera_fw::capture::{
-    CameraSettings, CaptureError, Controls, Delivery, DeviceOptions, Source, Value, Wanted, formats_read, open_device,
+    CameraSettings, CaptureError, Controls, Delivery, DeviceOptions, Source, Wanted, formats_read, open_device,
 };
 use camera_fw::encoder::{EncodeError, Kbps, Settings, Vp8Encoder};
 use camera_fw::frame::{Frame, Layout, Size};
@@ -59,9 +60,9 @@ struct Arguments {
     /// The television standard to set, such as PAL
     #[arg(long)]
     standard: Option<String>,
-    /// A control to set; may be given several times
-    #[arg(long = "control", value_name = "NAME=VALUE", value_parser = control)]
-    controls: Vec<(String, Value)>,
+    /// Controls to set, such as brightness=200,hflip=true
+    #[arg(long, value_name = "NAME=VALUE,…", value_parser = controls)]
+    controls: Option<Controls>,
     /// How many frames to capture
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     frames: u64,
@@ -80,14 +81,8 @@ fn text(format: &[u8; 4]) -> String {
     String::from_utf8_lossy(format).into_owned()
 }
 
-fn control(text: &str) -> Result<(String, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("write it like brightness=200")?;
-    let value = match (value.parse(), value.parse()) {
-        (Ok(number), _) => Value::Integer(number),
-        (_, Ok(number)) => Value::Float(number),
-        _ => Value::Text(value.to_owned()),
-    };
-    Ok((name.to_owned(), value))
+fn controls(list: &str) -> Result<Controls, String> {
+    controls_of(list).ok_or_else(|| "write it like brightness=200,hflip=true".to_owned())
 }
 
 fn size(text: &str) -> Result<Size, String> {
@@ -126,7 +121,7 @@ fn try_formats(arguments: &Arguments) -> Result<(), Failure> {
         wanted: Wanted { size: arguments.size, fps: arguments.fps },
         input: arguments.input.clone(),
         standard: arguments.standard.clone(),
-        controls: arguments.controls.iter().cloned().collect::<Controls>(),
+        controls: arguments.controls.clone().unwrap_or_default(),
     };
     let formats = arguments.format.map_or_else(|| formats_read().collect(), |format| vec![format]);
     let mut lacking = None;

@@ -27,7 +27,7 @@ pub struct DamagedPicture(pub String);
 #[derive(Debug, Default)]
 pub struct Converter {
     scratch: Vec<u8>,
-    jpeg: Option<Decoder>,
+    jpeg: Decoder,
     written: u64,
 }
 
@@ -100,11 +100,7 @@ impl Converter {
     }
 
     fn decode(&mut self, frame: &Frame) -> Result<Picture<'_>, DamagedPicture> {
-        let decoder = match &mut self.jpeg {
-            Some(decoder) => decoder,
-            none => none.insert(Decoder::new()?),
-        };
-        let decoded = decoder.decode(frame.plane(0), frame.layout().size, &mut self.scratch)?;
+        let decoded = self.jpeg.decode(frame.plane(0), frame.layout().size, &mut self.scratch)?;
         self.written += decoded.written;
         let plane = |plane: usize| &self.scratch[decoded.planes[plane].offset..];
         Ok(Picture { planes: [plane(0), plane(1), plane(2)], strides: decoded.planes.map(|plane| plane.stride) })
@@ -239,80 +235,173 @@ fn pairs<R: Range, const Y: usize>(source: &[u8], stride: usize, width: usize, [
 mod tests {
     use std::time::Instant;
 
+    use turbojpeg::{Compressor, Image};
+
     use super::*;
-    use crate::frame::{ColourRange, FramePool, Plane, Sequence, Size};
+    use crate::frame::{FramePool, Plane, Sequence};
+
+    const SIZE: Size = Size { width: 64, height: 4 };
 
     fn frame(layout: Layout, bytes: Vec<u8>) -> Frame {
         let pool = FramePool::new(bytes.len());
         Frame::pooled(bytes, &pool, layout, Instant::now(), Sequence::default()).unwrap()
     }
 
-    #[test]
-    fn i420_is_not_touched() {
-        let layout = Layout::packed_i420(Size { width: 4, height: 2 });
-        let frame = frame(layout, (0..12).collect());
-        let mut converter = Converter::default();
-        let picture = converter.i420(&frame).unwrap();
-        assert_eq!(picture.planes[0].as_ptr(), frame.plane(0).as_ptr());
-        assert_eq!(picture.planes, [&[0u8, 1, 2, 3, 4, 5, 6, 7][..], &[8, 9], &[10, 11]]);
+    /// Luma differs in every sample, chroma in every second column: the same picture in whatever format.
+    fn luma(x: usize, y: usize) -> u8 {
+        (3 * x + 7 * y) as u8
     }
 
-    #[test]
-    fn nv12_with_padding_and_odd_size_is_taken_apart() {
-        let size = Size { width: 3, height: 3 };
-        let [y, uv] = [0, 24].map(|offset| Plane { part: 0, offset, stride: 8 });
-        let mut bytes = vec![0xee; 40];
-        bytes[24..28].copy_from_slice(&[10, 20, 11, 21]);
-        bytes[32..36].copy_from_slice(&[12, 22, 13, 23]);
-        let frame = frame(
-            Layout { format: PixelFormat::Nv12, size, range: ColourRange::Limited, planes: [y, uv, Plane::default()] },
-            bytes,
-        );
-        let mut converter = Converter::default();
-        let picture = converter.i420(&frame).unwrap();
-        assert_eq!(picture.planes[1], [10, 11, 12, 13]);
-        assert_eq!(picture.planes[2], [20, 21, 22, 23]);
-        assert_eq!(picture.strides, [8, 2, 2]);
+    fn chroma(x: usize) -> (u8, u8) {
+        (90 + x as u8, 200 - x as u8)
     }
 
+    /// The picture in this format, with lines `padding` bytes longer than they need to be.
+    fn picture(format: PixelFormat, size: Size, padding: usize) -> Frame {
+        let (width, height) = (size.width as usize, size.height as usize);
+        let narrowest =
+            if matches!(format, PixelFormat::Yuyv | PixelFormat::Uyvy) { 4 * width.div_ceil(2) } else { width };
+        let layout = Layout::contiguous(format, size, narrowest + padding);
+        let mut bytes = vec![0xee; layout.bytes()];
+        let mut put = |plane: usize, x: usize, y: usize, sample: u8| {
+            let Plane { offset, stride, .. } = layout.planes[plane];
+            bytes[offset + y * stride + x] = sample;
+        };
+        for y in 0..height {
+            for x in 0..width {
+                let (u, v) = chroma(x / 2);
+                match format {
+                    PixelFormat::Yuyv => put(0, 2 * x, y, luma(x, y)),
+                    PixelFormat::Uyvy => put(0, 2 * x + 1, y, luma(x, y)),
+                    _ => put(0, x, y, luma(x, y)),
+                }
+                match format {
+                    PixelFormat::I420 => (put(1, x / 2, y / 2, u), put(2, x / 2, y / 2, v)),
+                    PixelFormat::Nv12 => (put(1, x / 2 * 2, y / 2, u), put(1, x / 2 * 2 + 1, y / 2, v)),
+                    PixelFormat::Nv21 => (put(1, x / 2 * 2, y / 2, v), put(1, x / 2 * 2 + 1, y / 2, u)),
+                    PixelFormat::Yuyv => (put(0, x / 2 * 4 + 1, y, u), put(0, x / 2 * 4 + 3, y, v)),
+                    PixelFormat::Uyvy => (put(0, x / 2 * 4, y, u), put(0, x / 2 * 4 + 2, y, v)),
+                    PixelFormat::Mjpeg => panic!("a JPEG has no samples"),
+                };
+            }
+        }
+        frame(layout, bytes)
+    }
+
+    fn full(frame: &Frame) -> Frame {
+        let layout = Layout { range: ColourRange::Full, ..*frame.layout() };
+        let mut bytes = vec![0; layout.bytes()];
+        for plane in 0..3 {
+            let samples = frame.plane(plane);
+            bytes[layout.planes[plane].offset..][..samples.len()].copy_from_slice(samples);
+        }
+        self::frame(layout, bytes)
+    }
+
+    fn must_be_the_picture(found: &Picture<'_>, size: Size, range: [fn(u8) -> u8; 2], context: &str) {
+        let sample = |plane: usize, x: usize, y: usize| found.planes[plane][y * found.strides[plane] + x];
+        for y in 0..size.height as usize {
+            for x in 0..size.width as usize {
+                assert_eq!(sample(0, x, y), range[0](luma(x, y)), "{context}: Y at {x}, {y}");
+                let (u, v) = chroma(x / 2);
+                assert_eq!(sample(1, x / 2, y / 2), range[1](u), "{context}: U at {x}, {y}");
+                assert_eq!(sample(2, x / 2, y / 2), range[1](v), "{context}: V at {x}, {y}");
+            }
+        }
+    }
+
+    const RAW: [PixelFormat; 5] =
+        [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Nv21, PixelFormat::Yuyv, PixelFormat::Uyvy];
+
     #[test]
-    fn yuyv_with_padding_and_odd_size_is_converted_to_its_last_sample() {
-        for (width, height, stride) in
-            [(64, 4, 160), (64, 3, 160), (63, 5, 160), (64, 2, 160), (64, 1, 160), (63, 3, 128)]
-        {
-            let size = Size { width, height };
-            let layout = Layout::contiguous(PixelFormat::Yuyv, size, stride);
-            let mut bytes = vec![0xee; layout.bytes()];
-            for (line, padded) in bytes.chunks_mut(stride).enumerate() {
-                // Chroma is the same in the two lines of a pair, so that it does not matter which of them counts.
-                let (luma, u) = (16 + 10 * line as u8, 90 + 10 * (line / 2) as u8);
-                padded[..128].chunks_exact_mut(4).for_each(|pair| pair.copy_from_slice(&[luma, u, luma, 160]));
+    fn every_format_becomes_the_same_picture_to_its_last_sample() {
+        for (width, height) in [(64, 4), (64, 3), (63, 5), (64, 2), (64, 1), (63, 3), (1, 1), (2, 7)] {
+            for (format, padding) in RAW.into_iter().flat_map(|format| [(format, 0), (format, 32)]) {
+                let size = Size { width, height };
+                let frame = picture(format, size, padding);
+                let mut converter = Converter::default();
+                let found = converter.i420(&frame).unwrap();
+                must_be_the_picture(&found, size, [|y| y, |c| c], &format!("{format} {size} padded by {padding}"));
             }
-            let frame = frame(layout, bytes);
-            let mut converter = Converter::default();
-            let picture = converter.i420(&frame).unwrap();
-            let lines: Vec<_> = picture.planes[0].chunks(width as usize).collect();
-            assert_eq!(lines.len(), height as usize, "{size}");
-            for (line, samples) in lines.into_iter().enumerate() {
-                assert!(samples.iter().all(|y| *y == 16 + 10 * line as u8), "{size}, line {line}: {samples:?}");
-            }
-            for (pair, samples) in picture.planes[1].chunks(32).enumerate() {
-                assert!(samples.iter().all(|u| *u == 90 + 10 * pair as u8), "{size}, pair {pair}: {samples:?}");
-            }
-            assert_eq!(picture.planes[2], vec![160; size.chroma().area()], "{size}");
         }
     }
 
     #[test]
-    fn yuyv_becomes_420() {
-        let size = Size { width: 64, height: 4 };
-        let bytes: Vec<u8> = (0..4).flat_map(|_| (0..32u8).flat_map(|x| [2 * x, 90, 2 * x + 1, 160])).collect();
-        let frame = frame(Layout::contiguous(PixelFormat::Yuyv, size, 128), bytes);
+    fn a_full_range_is_narrowed_in_the_same_pass() {
+        for format in RAW {
+            for size in [SIZE, Size { width: 63, height: 5 }] {
+                let frame = full(&picture(format, size, 32));
+                let mut converter = Converter::default();
+                let found = converter.i420(&frame).unwrap();
+                must_be_the_picture(&found, size, [narrow_luma, narrow_chroma], &format!("{format} {size}"));
+                assert_eq!(converter.written(), Layout::packed_i420(size).bytes() as u64, "{format}");
+            }
+        }
+    }
+
+    #[test]
+    fn narrowing_is_what_bt_601_says() {
+        for sample in 0..=255_u8 {
+            let exact = (16.0 + f64::from(sample) * 219.0 / 255.0, 128.0 + (f64::from(sample) - 128.0) * 224.0 / 255.0);
+            assert!((f64::from(narrow_luma(sample)) - exact.0).abs() < 1.0, "Y {sample}");
+            assert!((f64::from(narrow_chroma(sample)) - exact.1).abs() < 1.0, "C {sample}");
+        }
+        assert_eq!([0, 255].map(narrow_luma), [16, 235]);
+        assert_eq!([0, 128, 255].map(narrow_chroma), [16, 128, 240]);
+    }
+
+    #[test]
+    fn what_the_encoder_reads_is_not_touched() {
+        let frame = picture(PixelFormat::I420, SIZE, 0);
         let mut converter = Converter::default();
-        let picture = converter.i420(&frame).unwrap();
-        let line: Vec<u8> = (0..64).collect();
-        assert!(picture.planes[0].chunks(64).all(|y| y == line));
-        assert!(picture.planes[1].iter().all(|u| *u == 90), "{:?}", picture.planes[1]);
-        assert!(picture.planes[2].iter().all(|v| *v == 160), "{:?}", picture.planes[2]);
+        let found = converter.i420(&frame).unwrap();
+        assert_eq!(found.planes[0].as_ptr(), frame.plane(0).as_ptr());
+        assert_eq!(converter.written(), 0);
+        let frame = picture(PixelFormat::Nv12, SIZE, 0);
+        let found = converter.i420(&frame).unwrap();
+        assert_eq!(found.planes[0].as_ptr(), frame.plane(0).as_ptr(), "nor is the luma of NV12");
+        assert_eq!(converter.written(), 64 * 4 / 2);
+    }
+
+    #[test]
+    fn v_before_u_is_told_by_the_layout() {
+        let frame = picture(PixelFormat::I420, SIZE, 0);
+        let mut layout = *frame.layout();
+        let bytes = [frame.plane(0), frame.plane(2), frame.plane(1)].concat();
+        layout.planes.swap(1, 2);
+        let swapped = self::frame(layout, bytes);
+        let mut converter = Converter::default();
+        must_be_the_picture(&converter.i420(&swapped).unwrap(), SIZE, [|y| y, |c| c], "YV12");
+    }
+
+    #[test]
+    fn chroma_of_two_lines_is_their_mean() {
+        let layout = Layout {
+            range: ColourRange::Full,
+            ..Layout::contiguous(PixelFormat::Uyvy, Size { width: 2, height: 2 }, 4)
+        };
+        let frame = frame(layout, vec![100, 0, 50, 0, 200, 0, 51, 0]);
+        let mut converter = Converter::default();
+        let found = converter.i420(&frame).unwrap();
+        assert_eq!([found.planes[1][0], found.planes[2][0]], [narrow_chroma(150), narrow_chroma(51)]);
+    }
+
+    #[test]
+    fn a_jpeg_is_decoded_and_a_damaged_one_is_not_shown() {
+        let size = Size { width: 64, height: 32 };
+        let pixels = [180; 64 * 32 * 3];
+        let image =
+            Image { pixels: &pixels[..], width: 64, pitch: 64 * 3, height: 32, format: turbojpeg::PixelFormat::RGB };
+        let jpeg = Compressor::new().unwrap().compress_to_vec(image).unwrap();
+        let layout = Layout { range: ColourRange::Full, ..Layout::contiguous(PixelFormat::Mjpeg, size, 0) };
+        let mut converter = Converter::default();
+
+        let cut = frame(layout, jpeg[..jpeg.len() / 2].to_vec());
+        assert!(converter.i420(&cut).unwrap_err().to_string().starts_with("a damaged picture: "));
+        let whole = frame(layout, jpeg);
+        let found = converter.i420(&whole).unwrap();
+        for (plane, expected) in [(0, narrow_luma(180)), (1, 128), (2, 128)] {
+            assert!(found.planes[plane][5 * found.strides[plane] + 5].abs_diff(expected) <= 1, "plane {plane}");
+        }
     }
 }

@@ -16,7 +16,10 @@ use crate::frame::{Plane, Size};
 const HARMLESS: &str = "extraneous bytes before marker 0xd9";
 
 /// Decodes one frame after the other, without allocating.
-pub(super) struct Decoder(Decompressor);
+///
+/// After a damaged frame libjpeg-turbo is begun anew: what it had read of that one would be taken for the next one's.
+#[derive(Default)]
+pub(super) struct Decoder(Option<Decompressor>);
 
 /// Where the planes are in the memory that they were decoded into, and how many bytes were written to get them there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,31 +29,37 @@ pub(super) struct Decoded {
 }
 
 impl Decoder {
-    pub(super) fn new() -> Result<Self, DamagedPicture> {
-        Decompressor::new().map(Self).map_err(damaged)
-    }
-
     /// Decodes a picture of this size into `memory`, as 4:2:0 in the limited range.
     pub(super) fn decode(&mut self, jpeg: &[u8], size: Size, memory: &mut Vec<u8>) -> Result<Decoded, DamagedPicture> {
-        require_one_scan(jpeg)?;
-        let header = self.0.read_header(jpeg).map_err(damaged)?;
-        let (width, height) = (size.width as usize, size.height as usize);
-        if (header.width, header.height) != (width, height) {
-            return Err(DamagedPicture(format!("it is {}x{} and not {size}", header.width, header.height)));
-        }
-        if !matches!(header.colorspace, Colorspace::YCbCr | Colorspace::Gray) {
-            return Err(DamagedPicture("its colours are not Y, U and V".into()));
-        }
-        // As many samples as there are pixels, in each plane, and planes are padded to whole units.
-        let longest = 3 * width.next_multiple_of(4) * height.next_multiple_of(4);
-        if memory.len() < longest {
-            memory.resize(longest, 0);
-        }
-        let image = YuvImage { pixels: &mut memory[..longest], width, align: 1, height, subsamp: header.subsamp };
-        match self.0.decompress_to_yuv(jpeg, image) {
-            Err(error) if !error.to_string().contains(HARMLESS) => Err(damaged(error)),
-            _ => into_420(memory, size, header.subsamp),
-        }
+        let mut turbo = match self.0.take() {
+            Some(turbo) => turbo,
+            None => Decompressor::new().map_err(damaged)?,
+        };
+        let sampling = decode(&mut turbo, jpeg, size, memory)?;
+        self.0 = Some(turbo);
+        into_420(memory, size, sampling)
+    }
+}
+
+fn decode(turbo: &mut Decompressor, jpeg: &[u8], size: Size, memory: &mut Vec<u8>) -> Result<Subsamp, DamagedPicture> {
+    require_one_scan(jpeg)?;
+    let header = turbo.read_header(jpeg).map_err(damaged)?;
+    let (width, height) = (size.width as usize, size.height as usize);
+    if (header.width, header.height) != (width, height) {
+        return Err(DamagedPicture(format!("it is {}x{} and not {size}", header.width, header.height)));
+    }
+    if !matches!(header.colorspace, Colorspace::YCbCr | Colorspace::Gray) {
+        return Err(DamagedPicture("its colours are not Y, U and V".into()));
+    }
+    // As many samples as there are pixels, in each plane, and planes are padded to whole units.
+    let longest = 3 * width.next_multiple_of(4) * height.next_multiple_of(4);
+    if memory.len() < longest {
+        memory.resize(longest, 0);
+    }
+    let image = YuvImage { pixels: &mut memory[..longest], width, align: 1, height, subsamp: header.subsamp };
+    match turbo.decompress_to_yuv(jpeg, image) {
+        Err(error) if !error.to_string().contains(HARMLESS) => Err(damaged(error)),
+        _ => Ok(header.subsamp),
     }
 }
 
@@ -209,7 +218,7 @@ mod tests {
 
     fn decode(jpeg: &[u8], size: Size) -> Result<(Vec<u8>, Decoded), DamagedPicture> {
         let mut memory = Vec::new();
-        let decoded = Decoder::new()?.decode(jpeg, size, &mut memory)?;
+        let decoded = Decoder::default().decode(jpeg, size, &mut memory)?;
         Ok((memory, decoded))
     }
 
@@ -295,8 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_picture_does_not_spoil_the_next_one() {
+        let (mut decoder, mut memory) = (Decoder::default(), Vec::new());
+        let whole = jpeg(SIZE, Subsamp::Sub2x1);
+        for length in (0..whole.len() - 2).step_by(3) {
+            assert!(decoder.decode(&whole[..length], SIZE, &mut memory).is_err());
+            let next = decoder.decode(&whole, SIZE, &mut memory);
+            assert!(next.is_ok(), "after {length} bytes: {next:?}");
+        }
+    }
+
+    #[test]
     fn memory_is_used_again() {
-        let (mut decoder, mut memory) = (Decoder::new().unwrap(), Vec::new());
+        let (mut decoder, mut memory) = (Decoder::default(), Vec::new());
         let first = decoder.decode(&jpeg(SIZE, Subsamp::Sub2x1), SIZE, &mut memory).unwrap();
         let (address, capacity) = (memory.as_ptr(), memory.capacity());
         assert!(decoder.decode(b"rubbish", SIZE, &mut memory).is_err());

@@ -111,9 +111,9 @@ ranges() {
 # Set by name and read back, seen in the picture; what is not possible is said, and nothing ends.
 controls() {
 	try $camera YU12 --frames 3
-	try $camera YU12 --frames 3 --control brightness=200 --control hflip=1
+	try $camera YU12 --frames 3 --controls brightness=200,hflip=true
 	v4l2-ctl --device $camera --get-ctrl brightness,horizontal_flip
-	try $camera YU12 --frames 3 --control brightness=9999 --control focus=auto --control vflip=maybe
+	try $camera YU12 --frames 3 --controls brightness=9999,focus=auto,vflip=maybe
 	v4l2-ctl --device $camera --get-ctrl brightness
 	control brightness=117,horizontal_flip=0
 }

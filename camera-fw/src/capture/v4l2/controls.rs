@@ -1,8 +1,9 @@
 //! Controls by name: what a person asks for becomes steps that the driver takes, in an order that works.
 //!
 //! Besides a driver's own names (as `v4l2-ctl` prints them) there are some that every camera understands alike: `exposure`
-//! (`auto`, or milliseconds), `white_balance` (`auto`, kelvins, or the name of a mode), `focus` (`auto`, or a number),
-//! `hflip`, `vflip`, `hdr`. Switches and menus go first: a manual value counts only once the automatic is off.
+//! (`auto`, or milliseconds), `gain` (`auto`, or a number), `white_balance` (`auto`, kelvins, or the name of a mode),
+//! `focus` (`auto`, or a number), `power_line_frequency`, `hflip`, `vflip`, `hdr`. Switches and menus go first: a manual
+//! value counts only once the automatic is off.
 
 use v4l::v4l_sys as sys;
 
@@ -146,6 +147,21 @@ fn common<'a>(controls: &'a [Control], name: &str, value: &Value) -> Option<Resu
                 _ if auto => pair(Some(switch?), 1, None),
                 _ => pair(switch, 0, Some((by_id(sys::V4L2_CID_WHITE_BALANCE_TEMPERATURE)?, value.clone()))),
             }
+        }
+        "gain" => {
+            let switch = by_id(sys::V4L2_CID_AUTOGAIN);
+            if auto {
+                pair(Some(switch?), 1, None)
+            } else {
+                pair(switch, 0, Some((by_id(sys::V4L2_CID_GAIN)?, value.clone())))
+            }
+        }
+        "power_line_frequency" => {
+            let hertz = match value {
+                Value::Integer(hertz @ (50 | 60)) => Value::Text(format!("{hertz} Hz")),
+                other => other.clone(),
+            };
+            pair(None, 0, Some((by_id(sys::V4L2_CID_POWER_LINE_FREQUENCY)?, hertz)))
         }
         "focus" => {
             let switch = by_id(sys::V4L2_CID_FOCUS_AUTO);
@@ -304,6 +320,7 @@ mod tests {
                 "Power Line Frequency",
                 &[(0, "Disabled"), (1, "50 Hz"), (2, "60 Hz")],
             ),
+            number(sys::V4L2_CID_GAIN, "Gain", 0, 255, 1),
             number(sys::V4L2_CID_WHITE_BALANCE_TEMPERATURE, "White Balance Temperature", 2000, 6500, 10),
             menu(sys::V4L2_CID_EXPOSURE_AUTO, "Auto Exposure", &[(1, "Manual Mode"), (3, "Aperture Priority Mode")]),
             number(sys::V4L2_CID_EXPOSURE_ABSOLUTE, "Exposure Time, Absolute", 3, 2047, 1),
@@ -342,6 +359,8 @@ mod tests {
             ]
         );
         assert!(warnings.is_empty(), "{warnings:?}");
+        let (steps, _) = planned(&[("gain", Value::Integer(40))]);
+        assert_eq!(steps, ["gain=40"], "this one has no automatic of it");
         let (steps, _) = planned(&[("focus", Value::Integer(33))]);
         assert_eq!(steps, ["focus_automatic_continuous=0", "focus_absolute=30"]);
     }
@@ -370,6 +389,7 @@ mod tests {
             (text("off"), "power_line_frequency=0"),
             (text("2"), "power_line_frequency=2"),
             (Value::Integer(1), "power_line_frequency=1"),
+            (Value::Integer(60), "power_line_frequency=2"),
         ] {
             assert_eq!(planned(&[("power_line_frequency", value)]).0, [expected]);
         }
@@ -407,7 +427,7 @@ mod tests {
 
     #[test]
     fn a_control_tells_its_limits_and_its_state() {
-        let [brightness, balance, line, temperature, ..] = &webcam()[..] else { panic!("the webcam lost some") };
+        let [brightness, balance, line, _, temperature, ..] = &webcam()[..] else { panic!("the webcam lost some") };
         assert_eq!(brightness.info().takes, "0 to 255");
         assert_eq!((balance.info().takes.as_str(), balance.info().now.as_deref()), ("on or off", Some("on")));
         assert_eq!(line.info().now.as_deref(), Some("50 Hz"));
