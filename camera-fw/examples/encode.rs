@@ -16,16 +16,20 @@
 //! what the frames come to at the rate of the file, `largest` the largest of them in bytes.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use camera_fw::capture::convert::Picture;
 use camera_fw::encoder::{EncodeError, EncodedFrame, Kbps, Settings, Tuning, Vp8Encoder};
-use camera_fw::frame::{Layout, Size};
+use camera_fw::frame::Size;
 use clap::Parser;
 use nix::time::{ClockId, clock_gettime};
+
+#[path = "common/clip.rs"]
+mod clip;
+
+use clip::{Clip, ClipError};
 
 /// Encodes a YUV4MPEG2 file (4:2:0, 8 bits) as the camera does.
 #[derive(Debug, Parser)]
@@ -61,10 +65,8 @@ struct Arguments {
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{} is no y4m file as ffmpeg writes them: {problem}", path.display())]
-    Format { path: PathBuf, problem: &'static str },
+    #[error(transparent)]
+    Clip(#[from] ClipError),
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -73,7 +75,7 @@ enum Failure {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match Clip::read(&arguments.file).and_then(|clip| encode(&clip, &arguments)) {
+    match Clip::read(&arguments.file, usize::MAX).map_err(Failure::from).and_then(|clip| encode(&clip, &arguments)) {
         Ok(line) => {
             println!("{line}");
             ExitCode::SUCCESS
@@ -85,59 +87,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// The pictures of a file.
-struct Clip {
-    layout: Layout,
-    /// Frames a second as numerator and denominator.
-    rate: (u32, u32),
-    frames: Vec<Vec<u8>>,
-}
-
-impl Clip {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |source| Failure::Read { path: path.into(), source };
-        let malformed = |problem| Failure::Format { path: path.into(), problem };
-        let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
-        let mut line = String::new();
-        reader.read_line(&mut line).map_err(unreadable)?;
-        let field = |tag: char| line.split_whitespace().skip(1).find_map(|field| field.strip_prefix(tag));
-        let number = |tag| field(tag).and_then(|value| value.parse::<u32>().ok()).filter(|number| *number > 0);
-        let size = number('W').zip(number('H')).map(|(width, height)| Size { width, height });
-        let layout = Layout::packed_i420(size.ok_or_else(|| malformed("its header has no size"))?);
-        let rate = field('F').and_then(|rate| rate.split_once(':'));
-        let rate =
-            rate.and_then(|(n, d)| Some((n.parse().ok().filter(|n| *n > 0)?, d.parse().ok().filter(|d| *d > 0)?)));
-        let rate = rate.ok_or_else(|| malformed("its header has no frame rate"))?;
-        let mut frames = Vec::new();
-        loop {
-            let mut line = Vec::new();
-            match reader.read_until(b'\n', &mut line).map_err(unreadable)? {
-                0 if frames.is_empty() => return Err(malformed("it has no frame")),
-                0 => return Ok(Self { layout, rate, frames }),
-                _ if line.starts_with(b"FRAME") => {}
-                _ => return Err(malformed("a frame does not begin with FRAME")),
-            }
-            let mut bytes = vec![0; layout.bytes()];
-            reader.read_exact(&mut bytes).map_err(unreadable)?;
-            frames.push(bytes);
-        }
-    }
-
-    fn picture(&self, number: usize) -> Picture<'_> {
-        let bytes = &self.frames[number % self.frames.len()];
-        let planes =
-            [0, 1, 2].map(|plane| &bytes[self.layout.planes[plane].offset..][..self.layout.plane_bytes(plane)]);
-        Picture { planes, strides: self.layout.planes.map(|plane| plane.stride) }
-    }
-
-    fn due(&self, number: usize) -> Duration {
-        let (frames, seconds) = self.rate;
-        Duration::from_nanos(number as u64 * 1_000_000_000 * u64::from(seconds) / u64::from(frames))
-    }
+fn due(clip: &Clip, number: usize) -> Duration {
+    let (frames, seconds) = clip.rate;
+    Duration::from_nanos(number as u64 * 1_000_000_000 * u64::from(seconds) / u64::from(frames))
 }
 
 fn encode(clip: &Clip, arguments: &Arguments) -> Result<String, Failure> {
-    let fps = f64::from(clip.rate.0) / f64::from(clip.rate.1);
+    let fps = clip.fps();
     let Arguments { bitrate, speed, threads, .. } = *arguments;
     let settings = Settings { size: clip.layout.size, fps, bitrate: Kbps(bitrate), speed, threads };
     let camera = Tuning::default();
@@ -158,11 +114,11 @@ fn encode(clip: &Clip, arguments: &Arguments) -> Result<String, Failure> {
     let (start, cpu) = (Instant::now(), cpu_time());
     for number in 0..frames {
         if arguments.paced {
-            std::thread::sleep((start + clip.due(number)).saturating_duration_since(Instant::now()));
+            std::thread::sleep((start + due(clip, number)).saturating_duration_since(Instant::now()));
         }
         let (before, began) = (cpu_time(), Instant::now());
         // The time of capture is what it was meant to be: the rate control then does the same in every run.
-        let encoded = encoder.encode(&clip.picture(number), start + clip.due(number), false)?;
+        let encoded = encoder.encode(&clip.picture(number), start + due(clip, number), false)?;
         sum.times.push(began.elapsed());
         sum.cpu += cpu_time().saturating_sub(before);
         let Some(encoded) = encoded else { continue };

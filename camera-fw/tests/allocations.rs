@@ -3,6 +3,8 @@
 //! Counted in the whole process, all threads, with a subscriber attached who reads every frame. What libvpx allocates
 //! is not seen here; it does so when an encoder is made.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "common/device.rs"]
 mod device;
 

@@ -1,5 +1,7 @@
 //! Bytes that are copied between the camera's buffer and the encoder, for each format.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "common/device.rs"]
 mod device;
 

@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Cross(Architecture),
     /// An emulated machine that runs what is built so.
     Guest,
+    /// Footage to encode, and pictures to compare.
+    Footage,
 }
 
 struct Package {
@@ -71,6 +73,8 @@ const BROWSERS: &[Package] = &[
     Package { apt: &["firefox-esr"], generic: "Firefox", present: || firefox().is_some() },
 ];
 
+const FOOTAGE: &[Package] = &[Package { apt: &["ffmpeg"], generic: "ffmpeg", present: || program("ffmpeg").is_some() }];
+
 const SYSROOT: &[Package] = &[Package {
     apt: &["debian-archive-keyring"],
     generic: "Debian's keys (debian-archive-keyring)",
@@ -109,6 +113,7 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
         Purpose::Test => &[BUILD, READERS, PAGE, BROWSERS],
         Purpose::Cross(Architecture::Amd64) => &[BUILD, SYSROOT, TO_AMD64],
         Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
+        Purpose::Footage => &[FOOTAGE],
         Purpose::Guest => &[BUILD, SYSROOT, TO_ARM64, GUEST],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();

@@ -3,8 +3,12 @@
 //! A bench measures the release build as a user would run it and prints rows that fit into
 //! `docs/benchmarks.md`; it writes nothing there, since a figure belongs to the machine it was seen on.
 
+mod capture;
+mod clip;
 mod process;
+mod quality;
 mod report;
+mod rig;
 mod stream;
 mod viewers;
 
@@ -13,6 +17,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Subcommand;
+
+use clip::Footage;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -24,6 +30,18 @@ pub(crate) struct Arguments {
 enum Bench {
     /// The whole path: frame rate, time to the first frame, latency, CPU and memory of the camera
     Stream(Options),
+    /// The frame path: CPU of the camera against that of libvpx alone, copies, allocations and conversions by format
+    Capture(Encoding),
+    /// The encoder: PSNR, SSIM and time of its settings at several bitrates
+    Quality(Encoding),
+}
+
+#[derive(Debug, clap::Args)]
+struct Encoding {
+    #[command(flatten)]
+    footage: Footage,
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +58,8 @@ struct Options {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (figures, options) = match &arguments.bench {
         Bench::Stream(options) => (stream::measure()?, options),
+        Bench::Capture(Encoding { footage, options }) => (capture::measure(footage)?, options),
+        Bench::Quality(Encoding { footage, options }) => (quality::measure(footage)?, options),
     };
     println!("\n{}", report::table(&figures));
     if let Some(file) = &options.json {

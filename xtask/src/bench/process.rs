@@ -1,18 +1,47 @@
 //! What a process has used so far, from /proc.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// CPU seconds of a process since its start.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Cpu {
-    /// Of all threads, those that have ended included.
+/// CPU seconds of a process since its start, and how often its threads had to be woken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Usage {
+    /// CPU seconds of all threads, those that have ended included.
     pub(crate) whole: f64,
-    /// Of the thread that was asked for.
-    pub(crate) thread: f64,
+    /// Of the threads that live, by their names.
+    threads: BTreeMap<String, Thread>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Thread {
+    seconds: f64,
+    wakes: u64,
+}
+
+impl Usage {
+    /// CPU seconds of the threads of this name.
+    pub(crate) fn of(&self, thread: &str) -> f64 {
+        self.threads.get(thread).map_or(0.0, |thread| thread.seconds)
+    }
+
+    /// How often the threads of this name have waited and been woken.
+    pub(crate) fn wakes(&self, thread: &str) -> u64 {
+        self.threads.get(thread).map_or(0, |thread| thread.wakes)
+    }
+
+    /// What was used since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let threads = self.threads.iter().map(|(name, now)| {
+            let then = before.threads.get(name).copied().unwrap_or_default();
+            let (seconds, wakes) = (now.seconds - then.seconds, now.wakes.saturating_sub(then.wakes));
+            (name.clone(), Thread { seconds, wakes })
+        });
+        Self { whole: self.whole - before.whole, threads: threads.collect() }
+    }
 }
 
 /// What a process holds right now.
@@ -24,22 +53,27 @@ pub(crate) struct Holdings {
     pub(crate) threads: usize,
 }
 
-/// CPU time of process `id`, and of its threads named `thread`.
-pub(crate) fn cpu(id: u32, thread: &str) -> Result<Cpu> {
+/// What process `id` has used since its start.
+pub(crate) fn usage(id: u32) -> Result<Usage> {
     let ticks = sysconf(SysconfVar::CLK_TCK).context("cannot ask for the clock's rate")?.unwrap_or(100);
     let seconds = |ticks_used: u64| ticks_used as f64 / ticks as f64;
     let folder = PathBuf::from(format!("/proc/{id}"));
-    let mut of_thread = 0;
+    let mut threads = BTreeMap::<String, Thread>::new();
     for task in fs::read_dir(folder.join("task")).context("the process is gone")? {
         let task = task.context("cannot list the threads")?.path();
         // A thread may end while we look.
-        let Ok(name) = fs::read_to_string(task.join("comm")) else { continue };
-        if name.trim_end() == thread {
-            of_thread += ticks_of(&fs::read_to_string(task.join("stat")).context("cannot read a thread's time")?)?;
-        }
+        let read = |file: &str| fs::read_to_string(task.join(file)).ok();
+        let (Some(name), Some(stat), Some(status)) = (read("comm"), read("stat"), read("status")) else { continue };
+        let thread = threads.entry(name.trim_end().to_owned()).or_default();
+        thread.seconds += seconds(ticks_of(&stat)?);
+        thread.wakes += field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
     }
     let whole = ticks_of(&fs::read_to_string(folder.join("stat")).context("the process is gone")?)?;
-    Ok(Cpu { whole: seconds(whole), thread: seconds(of_thread) })
+    Ok(Usage { whole: seconds(whole), threads })
+}
+
+fn field(status: &str, name: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
 }
 
 /// User and system time, fields 14 and 15 of proc_pid_stat(5); the name in field 2 may hold anything.
@@ -90,6 +124,8 @@ mod tests {
     fn this_process_can_be_looked_at() {
         let holdings = holdings(std::process::id()).expect("we are there");
         assert!(holdings.memory > 0.1 && holdings.threads >= 1 && holdings.descriptors >= 1);
-        assert!(cpu(std::process::id(), "no-such-thread").expect("we are there").thread == 0.0);
+        let usage = usage(std::process::id()).expect("we are there");
+        assert_eq!((usage.of("no-such-thread"), usage.wakes("no-such-thread")), (0.0, 0));
+        assert_eq!(usage.since(&usage).whole, 0.0);
     }
 }

@@ -3,9 +3,6 @@
 //! Every figure is measured with one viewer, and where it says so with four in the same run: what that
 //! costs is what fanning out one encode is worth.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,82 +10,33 @@ use anyhow::{Context, Result};
 
 use crate::bench::process::{self, Holdings};
 use crate::bench::report::{Figure, Goal, median};
+use crate::bench::rig::{self, Rig};
 use crate::bench::viewers::{Joined, Viewers, Watched};
 use crate::progress::Step;
-use crate::run::{self, Interrupts, Program};
-use crate::system::{self, Purpose};
-use crate::test;
-use crate::workspace;
 
 const PAGE_LOADS: usize = 10;
 const WATCHED_SECONDS: u64 = 60;
 const MANY: usize = 4;
 /// Joins and leaves after which memory is looked at, twice.
 const ROUND: usize = 100;
-const BITRATE_KBPS: &str = "1000";
 const ENCODER_THREAD: &str = "encode";
-const READY_WITHIN: Duration = Duration::from_secs(30);
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Builds, runs and measures.
 pub(crate) fn measure() -> Result<Vec<Figure>> {
-    system::prepare(Purpose::Test)?;
-    test::install_node_modules()?;
-    let step = Step::begin("Build server and camera");
-    let mut build = workspace::cargo();
-    run::to_the_end(build.args(["build", "--release", "--package", "signal-srv", "--package", "camera-fw"]))?;
-    step.done();
-
-    // A code of its own for every run: nobody else is in the room.
-    let state = workspace::target().join("bench");
-    if state.exists() {
-        fs::remove_dir_all(&state).with_context(|| format!("cannot clear {}", state.display()))?;
-    }
-    fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
-    let interrupts = Interrupts::listen()?;
-    let (server, url) = start_server(&state, &interrupts)?;
-    let (camera, link) = start_camera(&state, &url, &interrupts)?;
-    let mut viewers = Viewers::launch(&link)?;
-
+    rig::build(&[])?;
+    let mut rig = Rig::start("pattern")?;
+    let camera = rig.camera();
     let mut figures = Vec::new();
     let step = Step::begin(format!("Time to the first frame, {PAGE_LOADS} page loads"));
-    figures.extend(join_figures(&viewers.join(PAGE_LOADS)?)?);
+    figures.extend(join_figures(&rig.viewers.join(PAGE_LOADS)?)?);
     step.done();
-    let one = watch(&mut viewers, camera.id(), 1)?;
-    let many = watch(&mut viewers, camera.id(), MANY)?;
+    let one = watch(&mut rig.viewers, camera, 1)?;
+    let many = watch(&mut rig.viewers, camera, MANY)?;
     figures.extend(stream_figures(&one, &many)?);
-    figures.extend(churn(&mut viewers, camera.id())?);
-
-    viewers.close()?;
-    camera.stop()?;
-    server.stop()?;
+    figures.extend(churn(&mut rig.viewers, camera)?);
+    rig.stop()?;
     Ok(figures)
-}
-
-fn start_server(state: &Path, interrupts: &Interrupts) -> Result<(Program, String)> {
-    let mut command = Command::new(workspace::target().join("release/signal-srv"));
-    command.args(["--tls", "off", "--listen", "127.0.0.1:0", "--state-dir"]).arg(state.join("server"));
-    let mut server = Program::start("signal-srv", &command, &state.join("signal-srv.log"), interrupts)?;
-    let line = server.wait_for("listening", READY_WITHIN, interrupts)?;
-    let url = line.split("url=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let url = url.context("the server does not say where it listens")?.trim_matches('"').to_owned();
-    Ok((server, url))
-}
-
-fn start_camera(state: &Path, url: &str, interrupts: &Interrupts) -> Result<(Program, String)> {
-    let program = workspace::target().join("release/camera-fw");
-    let command = |subcommand: &str| {
-        let mut command = Command::new(&program);
-        command.arg(subcommand).args(["--server", &url.replacen("http", "ws", 1)]);
-        command.arg("--state-dir").arg(state.join("camera"));
-        command
-    };
-    let mut running = command("run");
-    running.args(["--source", "pattern"]).env("CAMERA_FW_BITRATE_KBPS", BITRATE_KBPS);
-    let mut camera = Program::start("camera-fw", &running, &state.join("camera-fw.log"), interrupts)?;
-    camera.wait_for("joined", READY_WITHIN, interrupts)?;
-    let link = run::output(command("code").arg("--link")).context("camera-fw does not print its link")?;
-    Ok((camera, link.trim().to_owned()))
 }
 
 /// The first frame, and the part of the way to it that the handshake takes: what sealing costs whoever joins.
@@ -134,12 +82,13 @@ fn watch(viewers: &mut Viewers, camera: u32, count: usize) -> Result<Watch> {
     let seen = viewers.watch(
         count,
         WATCHED_SECONDS,
-        || process::cpu(camera, ENCODER_THREAD).map(|cpu| before = Some(cpu)),
-        || process::cpu(camera, ENCODER_THREAD).map(|cpu| after = Some(cpu)),
+        || process::usage(camera).map(|usage| before = Some(usage)),
+        || process::usage(camera).map(|usage| after = Some(usage)),
     )?;
     step.done();
     let (before, after) = before.zip(after).context("the camera's time was not measured")?;
-    Ok(Watch { viewers: count, seen, whole: after.whole - before.whole, encoder: after.thread - before.thread })
+    let used = after.since(&before);
+    Ok(Watch { viewers: count, seen, whole: used.whole, encoder: used.of(ENCODER_THREAD) })
 }
 
 fn stream_figures(one: &Watch, many: &Watch) -> Result<Vec<Figure>> {
