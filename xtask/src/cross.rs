@@ -52,7 +52,7 @@ pub(crate) enum Profile {
 
 impl Profile {
     /// As cargo names it, and its folder.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Guest => "guest",
             Self::Release => "release",

@@ -108,9 +108,14 @@ fn packages(architecture: Architecture) -> Vec<&'static str> {
 
 /// Another name for another content.
 fn name(architecture: Architecture, packages: &[&str]) -> String {
-    let mut digest = DefaultHasher::new();
-    (RECIPE, packages).hash(&mut digest);
-    format!("{RELEASE}-{architecture}-{:08x}", digest.finish() as u32)
+    format!("{RELEASE}-{architecture}-{}", digest((RECIPE, packages)))
+}
+
+/// A few digits that are others for another recipe.
+pub(crate) fn digest(recipe: impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    recipe.hash(&mut hasher);
+    format!("{:08x}", hasher.finish() as u32)
 }
 
 fn make(architecture: Architecture, packages: &[&str], partial: &Path) -> Result<()> {

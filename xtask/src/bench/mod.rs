@@ -5,6 +5,7 @@
 
 mod capture;
 mod clip;
+mod guest;
 mod process;
 mod quality;
 mod report;
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// The whole path: frame rate, time to the first frame, latency, CPU and memory of the camera
     Stream(Options),
+    /// Capture and encoding in the emulated machine: frame rates by format
+    Guest(Options),
     /// The frame path: CPU of the camera against that of libvpx alone, copies, allocations and conversions by format
     Capture(Encoding),
     /// The encoder: PSNR, SSIM and time of its settings at several bitrates
@@ -60,6 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Stream(options) => (stream::measure()?, options),
         Bench::Capture(Encoding { footage, options }) => (capture::measure(footage)?, options),
         Bench::Quality(Encoding { footage, options }) => (quality::measure(footage)?, options),
+        Bench::Guest(options) => (guest::measure()?, options),
     };
     println!("\n{}", report::table(&figures));
     if let Some(file) = &options.json {

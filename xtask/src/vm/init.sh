@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # The guest's only script: loads vivid, tries the camera code on it, reports, powers off.
 #
-# What is reported goes to the second serial port, so that the kernel's own lines (first port) cannot tear it apart:
+# What is reported goes to a port of its own, so that the kernel's lines (on the serial port) cannot tear it apart:
 # between `::begin NAME` and `::end NAME STATUS` stands what was printed. verdict.rs, on the host, judges it.
 
 /bin/busybox --install -s /bin
@@ -11,8 +11,9 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 chmod 1777 /tmp
-stty -F /dev/ttyS1 -opost
-exec >/dev/ttyS1 2>&1
+: >/tmp/agent.toml
+until [ -c /dev/vport0p1 ]; do usleep 10000; done
+exec >/dev/vport0p1 2>&1
 
 while read -r module options; do
 	# shellcheck disable=SC2086 # Options are several words.
@@ -27,6 +28,16 @@ chmod 660 /dev/video*
 camera=/dev/video0 # S-Video (0), webcam (1), HDMI (2)
 other=/dev/video1  # its output, and behind that its metadata
 planes=/dev/video3 # S-Video, multi-planar alone
+led=/sys/class/leds/input0::capslock
+switch=gpiochip0:5
+
+# throw_switch 0|1: makes the line read so, with an edge as from a true switch. The controller (PL061) keeps, as an input,
+# what was last put out; its driver knows nothing of it.
+throw_switch() {
+	devmem 0x09030400 8 0x20          # direction: out
+	devmem 0x09030080 8 $(($1 * 0x20)) # data, of this line alone
+	devmem 0x09030400 8 0             # direction: in
+}
 
 # section NAME COMMAND...: one part of the report.
 section() {
@@ -52,15 +63,26 @@ while_running() {
 	: >/tmp/said # It may still hold what the last one said.
 	$program >/tmp/said 2>&1 &
 	pid=$!
-	until grep -q "$text" /tmp/said; do
-		kill -0 $pid || break
-		usleep 20000
-	done
+	said "$text"
 	eval "$commands"
 	wait $pid
 	status=$?
 	cat /tmp/said
 	return $status
+}
+
+# said TEXT: waits until the program that runs has said it.
+said() {
+	until grep -q "$1" /tmp/said; do
+		kill -0 $pid || return
+		usleep 20000
+	done
+}
+
+# agent SOURCE TEXT COMMANDS: the agent, which finds no server.
+agent() {
+	while_running "timeout 60 camera-fw run --source $1 --config /tmp/agent.toml --server ws://127.0.0.1:8192 --state-dir /tmp/state" \
+		"$2" "$3"
 }
 
 # during FRAMES COMMANDS: COMMANDS while a capture streams; its end is the section's.
@@ -84,8 +106,13 @@ each() {
 
 # One picture of each format, planes together and apart, lines close together and far apart: the same pixels, or a place or
 # a stride is wrong.
+#
+# Squares that begin on even lines, so that it is the same which of two lines gives the chroma.
 pictures() {
 	mkdir /tmp/pictures
+	for device in $camera $planes; do
+		v4l2-ctl --device "$device" --set-ctrl test_pattern=4,show_square=0
+	done
 	for format in YU12 YV12 NV12 NV21 YUYV UYVY; do
 		try $camera $format --frames 3 --save /tmp/pictures/$format
 		try $camera $format --frames 3 --save /tmp/pictures/$format-padded --stride 2048
@@ -94,6 +121,9 @@ pictures() {
 		try $planes $format --frames 3 --save /tmp/pictures/$format-planes
 	done
 	try $planes NM12 --frames 3 --save /tmp/pictures/NM12-planes-padded --stride 2048
+	for device in $camera $planes; do
+		v4l2-ctl --device "$device" --set-ctrl test_pattern=0,show_square=1
+	done
 	cd /tmp/pictures && md5sum ./*
 	cd /
 }
@@ -152,12 +182,45 @@ fields() {
 	try $camera
 }
 
+# What a board has besides its camera: an LED, which somebody else has lit, and a privacy switch.
+board() {
+	printf 'led = "%s"\nprivacy_switch = "%s"\n' $led $switch >/tmp/agent.toml
+	echo 1 >$led/brightness
+	agent $camera 'source opened' 'echo "led=$(cat $led/brightness)"
+		throw_switch 1
+		said "paused: the camera is closed"
+		throw_switch 0
+		said "no longer paused"
+		kill -TERM $pid'
+	status=$?
+	: >/tmp/agent.toml
+	return $status
+}
+
+# libcamera's cameras without hardware; from here on they are there.
+virtual_cameras() {
+	mkdir -p /usr/share/libcamera/pipeline/virtual
+	cp /cameras.yaml /usr/share/libcamera/pipeline/virtual/virtual.yaml
+	export LIBCAMERA_LOG_LEVELS='*:ERROR' CAMERA_FW_LOG=camera_fw=debug
+	camera-fw devices
+	agent libcamera 'captured=[1-9]' 'kill -TERM $pid'
+	status=$?
+	unset LIBCAMERA_LOG_LEVELS CAMERA_FW_LOG
+	return $status
+}
+
 damage() {
 	for _ in 1 2 3; do
 		control inject_v4l2_buf_flag_error=1
 		usleep 200000
 	done
 }
+
+if grep -q task=bench /proc/cmdline; then
+	. /bench.sh
+	echo '::done'
+	poweroff -f
+fi
 
 input 0
 v4l2-ctl --device $camera --set-standard ntsc
@@ -196,8 +259,9 @@ control percentage_of_dropped_buffers=0
 section damaged during 60 damage
 section fatal during 1000000 'control inject_fatal_streaming_error=1'
 
-section agent while_running "timeout 60 camera-fw run --source $camera --server ws://127.0.0.1:8192 --state-dir /tmp/state" \
-	'source opened' 'kill -TERM $pid'
+section agent agent $camera 'source opened' 'kill -TERM $pid'
+section board board
+section libcamera virtual_cameras
 section disconnect during 1000000 'control disconnect=1'
 
 echo '::done'

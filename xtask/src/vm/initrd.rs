@@ -2,61 +2,61 @@
 //!
 //! The archive is written here and not by the program `cpio`: that would want a tree on disk, and root for its owners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::kernel::Kernel;
 use crate::run;
-use crate::system;
-use crate::workspace;
+use crate::sysroot::Sysroot;
 
 const INIT: &str = include_str!("init.sh");
+const BENCH: &str = include_str!("bench.sh");
 
-/// What the laboratory holds: a camera with an S-Video, a webcam's and an HDMI input (0x32: two bits each), with an output
-/// and a node of metadata beside it; and a camera with S-Video that speaks the multi-planar API alone.
-const VIVID: &str = "n_devs=2 node_types=0x20101,0x1 num_inputs=3,1 input_types=0x32,0x2 multiplanar=1,2";
+/// libcamera's cameras without hardware, which are there only once `init.sh` has put this file in its place.
+const VIRTUAL_CAMERAS: &str = include_str!("../../../camera-fw/tests/libcamera/cameras.yaml");
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 
-/// Writes the archive and says where.
-pub(crate) fn write(folder: &Path, kernel: &Kernel) -> Result<PathBuf> {
+/// Writes the archive with our programs from the folder `built`, and says where it is.
+pub(crate) fn write(folder: &Path, kernel: &Kernel, sysroot: &Sysroot, built: &Path) -> Result<PathBuf> {
     let mut archive = Archive::default();
     for mounted in ["proc", "sys", "dev", "tmp", "etc"] {
         archive.directory(Path::new(mounted));
     }
     archive.file(Path::new("init"), PROGRAM, INIT.as_bytes());
+    archive.file(Path::new("bench.sh"), FILE, BENCH.as_bytes());
     archive.file(Path::new("etc/passwd"), FILE, b"root:x:0:0::/:/bin/sh\nmaker:x:1000:1000::/tmp:/bin/sh\n");
 
-    let built = workspace::target().join("debug");
-    let mut libraries = BTreeSet::new();
-    for (name, program) in [
-        ("busybox", found("busybox")?),
-        ("v4l2-ctl", found("v4l2-ctl")?),
-        ("camera-fw", stripped(folder, &built.join("camera-fw"))?),
-        ("capture", stripped(folder, &built.join("examples/capture"))?),
-    ] {
-        archive.file(&Path::new("bin").join(name), PROGRAM, &read(&program)?);
-        libraries.extend(libraries_of(&program));
+    let mut programs = vec![sysroot.root.join("usr/bin/busybox"), sysroot.root.join("usr/bin/v4l2-ctl")];
+    programs.extend([built.join("camera-fw"), built.join("examples/capture")]);
+    for program in &programs {
+        archive.file(&Path::new("bin").join(program.file_name().unwrap_or_default()), PROGRAM, &read(program)?);
     }
-    for library in libraries {
-        archive.file(library.strip_prefix("/").unwrap_or(&library), PROGRAM, &read(&library)?);
+    // libcamera opens its modules by itself, so that no program names them.
+    let modules = files(&sysroot.libraries().join("libcamera"))?;
+    programs.extend(modules.iter().filter(|file| file.extension().is_some_and(|kind| kind == "so")).cloned());
+    for file in modules.iter().chain(&files(&sysroot.root.join("usr/share/libcamera"))?) {
+        archive.file(file.strip_prefix(&sysroot.root).unwrap_or(file), FILE, &read(file)?);
     }
+    archive.file(Path::new("cameras.yaml"), FILE, VIRTUAL_CAMERAS.as_bytes());
+    for (name, library) in libraries(&programs, &sysroot.libraries())? {
+        archive.file(&Path::new("usr/lib").join(sysroot.architecture.gnu()).join(name), PROGRAM, &read(&library)?);
+    }
+    let loader = sysroot.loader();
+    archive.file(&Path::new("lib").join(loader.file_name().unwrap_or_default()), PROGRAM, &read(&loader)?);
 
     let mut list = String::new();
-    for module in &kernel.modules {
+    for (module, options) in &kernel.modules {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         archive.file(&Path::new("modules").join(&*name), FILE, &read(module)?);
-        list += &name;
-        list += if name == "vivid.ko" { " " } else { "\n" };
+        list += &format!("{name} {options}\n");
     }
-    list += VIVID;
-    list += "\n";
     archive.file(Path::new("modules/list"), FILE, list.as_bytes());
 
     let path = folder.join("initrd");
@@ -64,32 +64,47 @@ pub(crate) fn write(folder: &Path, kernel: &Kernel) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn found(name: &str) -> Result<PathBuf> {
-    system::program(name).with_context(|| format!("{name} is not on the path"))
-}
-
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// A copy without what only a debugger reads: nine tenths of it.
-fn stripped(folder: &Path, program: &Path) -> Result<PathBuf> {
-    let copy = folder.join(program.file_name().unwrap_or_default());
-    run::to_the_end_silently(Command::new("strip").arg("-o").arg(&copy).arg(program))?;
-    Ok(copy)
+/// All files below a folder.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        if path.is_dir() {
+            found.extend(files(&path)?);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
-/// Its shared libraries, its loader among them; none if it is static.
-fn libraries_of(program: &Path) -> Vec<PathBuf> {
-    run::output(Command::new("ldd").arg(program)).map(|list| libraries_in(&list)).unwrap_or_default()
+/// The shared libraries that the programs need, and those that these need, by name. The loader cannot be asked, since
+/// it is one of another machine.
+fn libraries(programs: &[PathBuf], folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    let mut unread = programs.to_vec();
+    while let Some(file) = unread.pop() {
+        let dynamic = run::output(Command::new("readelf").args(["--wide", "--dynamic"]).arg(&file))
+            .with_context(|| format!("readelf does not understand {}", file.display()))?;
+        for name in needed(&dynamic).filter(|name| !name.starts_with("ld-linux")) {
+            let library = folder.join(name);
+            ensure!(library.exists(), "{} needs {name}, which {} has not", file.display(), folder.display());
+            if found.insert(name.to_owned(), library.clone()).is_none() {
+                unread.push(library);
+            }
+        }
+    }
+    Ok(found)
 }
 
-/// Of `libc.so.6 => /lib/…/libc.so.6 (0x…)` and `/lib64/ld-linux-x86-64.so.2 (0x…)`.
-fn libraries_in(list: &str) -> Vec<PathBuf> {
-    list.lines()
-        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
-        .map(PathBuf::from)
-        .collect()
+/// Of ` 0x0000000000000001 (NEEDED)  Shared library: [libc.so.6]`.
+fn needed(dynamic: &str) -> impl Iterator<Item = &str> {
+    dynamic.lines().filter(|line| line.contains("(NEEDED)")).filter_map(|line| line.split(['[', ']']).nth(1))
 }
 
 /// A cpio archive of the kind `newc`: the one that the kernel unpacks
@@ -151,13 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_are_read_from_what_ldd_says() {
-        let list = "\tlinux-vdso.so.1 (0x00007fc07431f000)\n\
-             \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007fc07301e000)\n\
-             \t/lib64/ld-linux-x86-64.so.2 (0x00007fc074321000)\n";
-        let expected = [Path::new("/lib/x86_64-linux-gnu/libc.so.6"), Path::new("/lib64/ld-linux-x86-64.so.2")];
-        assert_eq!(libraries_in(list), expected);
-        assert!(libraries_in("\tnot a dynamic executable\n").is_empty());
+    fn libraries_are_read_from_what_readelf_says() {
+        let dynamic = "Dynamic section at offset 0x1f8d8 contains 26 entries:\n  Tag        Type         Name/Value\n \
+             0x0000000000000001 (NEEDED)             Shared library: [libcamera.so.0.4]\n \
+             0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]\n \
+             0x000000000000000e (SONAME)             Library soname: [libx.so.1]\n";
+        assert!(needed(dynamic).eq(["libcamera.so.0.4", "libc.so.6"]));
+        assert_eq!(needed("There is no dynamic section in this file.\n").count(), 0);
     }
 
     #[test]

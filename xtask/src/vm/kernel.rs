@@ -1,6 +1,6 @@
-//! Debian's kernel, unpacked and not installed: its image, and the modules that vivid needs.
+//! Debian's kernel, unpacked and not installed: its image, and the modules that the guest loads.
 //!
-//! Kept under `target/vm/<package>_<version>`, so that only a new version is fetched.
+//! Kept under `target/vm/<package>-<digest of the recipe>`, so that only a new kernel is fetched.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,63 +8,49 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::debian::{Architecture, Archive, Extent};
 use crate::progress::Step;
 use crate::run;
+use crate::sysroot;
 use crate::system;
 
 /// Depends on the newest kernel; the flavour `cloud` would lack the media modules.
-const METAPACKAGE: &str = "linux-image-amd64";
+const METAPACKAGE: &str = "linux-image-arm64";
+
+/// A module with its options. Those that it needs are loaded before it.
+type Wanted = (&'static str, &'static str);
+
+/// What the guest loads. A keyboard, for the sake of its lights, which are LEDs like those of a board. The camera of the
+/// laboratory: one with an S-Video, a webcam's and an HDMI input (0x32: two bits each), with an output and a node of
+/// metadata beside it; and one with S-Video that speaks the multi-planar API alone. All else that the guest takes (GPIO,
+/// udmabuf, virtio) is built in.
+const MODULES: [Wanted; 2] = [
+    ("virtio_input", ""),
+    ("vivid", "n_devs=2 node_types=0x20101,0x1 num_inputs=3,1 input_types=0x32,0x2 multiplanar=1,2"),
+];
 
 /// A kernel ready to boot.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     /// What the boot loader loads.
     pub(crate) image: PathBuf,
-    /// The modules in the order in which they must be loaded, the last is vivid.
-    pub(crate) modules: Vec<PathBuf>,
+    /// The modules, with their options, in the order in which they must be loaded.
+    pub(crate) modules: Vec<(PathBuf, String)>,
 }
 
 /// The newest kernel that apt knows of, from the cache in `folder` if it is there.
 pub(crate) fn fetch(folder: &Path) -> Result<Kernel> {
-    // The lists may be missing, or name what the mirror has replaced since.
-    let known = newest().and_then(|(package, file)| fetch_known(folder, &package, &file));
-    if let Ok(kernel) = known {
-        return Ok(kernel);
-    }
-    system::refresh_package_lists()?;
-    let (package, file) = newest()?;
-    fetch_known(folder, &package, &file)
-}
-
-/// The package of the newest kernel, and the name of its file, which has the version in it.
-fn newest() -> Result<(String, String)> {
-    let depends = run::output(Command::new("apt-cache").args(["depends", METAPACKAGE])).unwrap_or_default();
-    let package = depended_on(&depends)
-        .with_context(|| format!("apt knows no package {METAPACKAGE}: the step vm needs Debian's package lists"))?;
-    let uris = run::output(Command::new("apt-get").args(["download", "--print-uris", &package])).unwrap_or_default();
-    let file = file_name(&uris).with_context(|| format!("apt does not know where to get {package}"))?;
-    Ok((package, file))
-}
-
-fn depended_on(depends: &str) -> Option<String> {
-    let mut names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    names.find(|name| name.starts_with("linux-image-")).map(str::to_owned)
-}
-
-/// From `'https://…' linux-image-….deb 70550672 SHA256:…`.
-fn file_name(uris: &str) -> Option<String> {
-    uris.split_whitespace().find(|word| word.ends_with(".deb")).map(str::to_owned)
-}
-
-fn fetch_known(folder: &Path, package: &str, file: &str) -> Result<Kernel> {
-    let cached = folder.join(file.trim_end_matches(".deb"));
+    let archive = Archive::open(Architecture::Arm64)?;
+    let package = archive.newest(METAPACKAGE, "linux-image-")?;
+    let cached = folder.join(format!("{package}-{}", sysroot::digest(MODULES)));
     if !cached.join("order").exists() {
         let step = Step::begin(format!("Fetch the kernel {package}"));
         let scratch = folder.join("unpacking");
         remove(&scratch)?;
         remove(&cached)?;
-        fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-        let unpacked = unpack(&scratch, package, &cached);
+        let unpacked = archive
+            .unpack(&[&package], Extent::Alone, &scratch)
+            .and_then(|()| keep(&scratch, &cached).with_context(|| format!("{package} is not as expected")));
         remove(&scratch)?;
         if let Err(error) = unpacked {
             step.failed();
@@ -74,43 +60,42 @@ fn fetch_known(folder: &Path, package: &str, file: &str) -> Result<Kernel> {
     }
     let order = cached.join("order");
     let order = fs::read_to_string(&order).with_context(|| format!("cannot read {}", order.display()))?;
-    Ok(Kernel { image: cached.join("vmlinuz"), modules: order.lines().map(|name| cached.join(name)).collect() })
+    let modules = order.lines().map(|line| {
+        let (name, options) = line.split_once(' ').unwrap_or((line, ""));
+        (cached.join(name), options.to_owned())
+    });
+    Ok(Kernel { image: cached.join("vmlinuz"), modules: modules.collect() })
 }
 
-fn unpack(scratch: &Path, package: &str, cached: &Path) -> Result<()> {
-    let mut download = Command::new("apt-get");
-    download.current_dir(scratch).args(["--quiet", "--quiet", "download"]);
-    if nix::unistd::geteuid().is_root() {
-        // apt's own user may not write into our folder, and need not.
-        download.args(["--option", "APT::Sandbox::User=root"]);
-    }
-    run::to_the_end(download.arg(package))?;
-    let deb = entry(scratch, |name| name.ends_with(".deb"))?;
-    let tree = scratch.join("tree");
-    run::to_the_end_silently(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&tree))?;
-
+/// Copies what the guest needs of the unpacked package.
+fn keep(tree: &Path, cached: &Path) -> Result<()> {
     let image = entry(&tree.join("boot"), |name| name.starts_with("vmlinuz-"))?;
     let version = name_of(&image).trim_start_matches("vmlinuz-").to_owned();
     if !tree.join("lib").exists() {
-        // Newer packages put the modules under /usr, and kmod looks under /lib.
+        // The package has the modules under /usr, and kmod looks under /lib.
         std::os::unix::fs::symlink("usr/lib", tree.join("lib")).context("cannot link the modules' folder")?;
     }
-    run::to_the_end_silently(kmod("depmod")?.arg("-b").arg(&tree).arg(&version))?;
-    let mut needs = kmod("modprobe")?;
-    needs.arg("-d").arg(&tree).args(["-S", &version, "--show-depends", "vivid"]);
-    let needs = run::output(&mut needs).with_context(|| format!("{package} has no module vivid"))?;
+    run::to_the_end_silently(kmod("depmod")?.arg("-b").arg(tree).arg(&version))?;
 
     fs::create_dir_all(cached).with_context(|| format!("cannot make {}", cached.display()))?;
-    let mut order = String::new();
-    for module in load_order(&needs) {
-        let name = keep_module(&module, cached)?;
-        order += &name;
-        order += "\n";
+    let mut order = Vec::new();
+    for (module, options) in MODULES {
+        let mut needs = kmod("modprobe")?;
+        needs.arg("-d").arg(tree).args(["-S", &version, "--show-depends", module]);
+        let needs = run::output(&mut needs).with_context(|| format!("it has no module {module}"))?;
+        for path in load_order(&needs) {
+            let name = keep_module(&path, cached)?;
+            let wanted = name.trim_end_matches(".ko") == module;
+            let line = if wanted { format!("{name} {options}") } else { name };
+            if !order.contains(&line) {
+                order.push(line);
+            }
+        }
+        ensure!(order.iter().any(|line| line.starts_with(module)), "it has no module {module}");
     }
-    ensure!(order.ends_with("vivid.ko\n"), "{package} has no module vivid");
     fs::copy(&image, cached.join("vmlinuz")).with_context(|| format!("cannot copy {}", image.display()))?;
     // Last: it says that all the rest is there.
-    fs::write(cached.join("order"), order).context("cannot write the modules' order")
+    fs::write(cached.join("order"), order.join("\n") + "\n").context("cannot write the modules' order")
 }
 
 /// The modules of `insmod PATH [OPTIONS]` lines; what is built in has another line.
@@ -168,16 +153,6 @@ fn remove(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_kernel_is_found_in_what_apt_says() {
-        let depends = "linux-image-amd64\n  Depends: linux-image-6.1.0-56-amd64\n  Suggests: linux-image-none\n";
-        assert_eq!(depended_on(depends).unwrap(), "linux-image-6.1.0-56-amd64");
-        assert_eq!(depended_on("linux-image-amd64\n"), None);
-        let uris = "'http://deb.example.org/l.deb' linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb 70550672 SHA256:00\n";
-        assert_eq!(file_name(uris).unwrap(), "linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb");
-        assert_eq!(file_name(""), None);
-    }
 
     #[test]
     fn modules_are_loaded_in_modprobe_s_order() {
