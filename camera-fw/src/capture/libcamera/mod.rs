@@ -82,7 +82,7 @@ struct Opened {
     buffers: Arc<Buffers>,
     frames: Receiver<Completed>,
     ticket: Ticket,
-    /// Closed when the session has ended.
+    /// Closed when the session has ended, and libcamera with it.
     ended: Receiver<Infallible>,
 }
 

@@ -90,9 +90,13 @@ fn serve(events: &Receiver<Event>, own: &SyncSender<Event>) {
             }
             Event::Open { id, settings, reply } => {
                 sessions += 1;
-                match manager() {
-                    Ok(manager) => session::run(&manager, sessions, id.as_deref(), &settings, reply, (events, own)),
-                    Err(error) => drop(reply.try_send(Err(error))),
+                // Whoever hears of the end may end the process, and libcamera's own globals with it: no manager may be
+                // left then.
+                let (_alive, ended) = sync_channel(1);
+                let wish = session::Wish { id: sessions, camera: id.as_deref(), settings: &settings };
+                let run = manager().and_then(|manager| session::run(&manager, wish, &reply, ended, (events, own)));
+                if let Err(error) = run {
+                    let _ = reply.try_send(Err(error));
                 }
             }
             // Late news of a session that has ended.

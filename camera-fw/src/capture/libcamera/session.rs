@@ -34,23 +34,29 @@ const NEWS: usize = 16;
 /// Requests that libcamera has completed, for the thread to fetch. They do not travel in events: those may be dropped.
 type Basket = Arc<Mutex<VecDeque<Request>>>;
 
-/// Opens the camera, answers with it, and streams until it is closed or gone.
+/// What somebody wants to be opened.
+#[derive(Clone, Copy)]
+pub(super) struct Wish<'a> {
+    /// Of the session that this becomes.
+    pub(super) id: SessionId,
+    /// None: the first.
+    pub(super) camera: Option<&'a str>,
+    pub(super) settings: &'a CameraSettings,
+}
+
+/// Opens the camera, answers with it, and streams until it is closed or gone; an error if there was nothing to stream.
 pub(super) fn run(
     manager: &CameraManager,
-    id: SessionId,
-    camera: Option<&str>,
-    settings: &CameraSettings,
-    reply: SyncSender<Result<Opened, CaptureError>>,
+    wish: Wish<'_>,
+    reply: &SyncSender<Result<Opened, CaptureError>>,
+    ended: Receiver<Infallible>,
     (events, own): (&Receiver<Event>, &SyncSender<Event>),
-) {
-    let (session, opened) = match Session::start(manager, id, camera, settings, own) {
-        Ok(started) => started,
-        Err(error) => return drop(reply.try_send(Err(error))),
-    };
+) -> Result<(), CaptureError> {
+    let (session, opened) = Session::start(manager, wish, ended, own)?;
     // If nobody waits for it any more, dropping it closes the session.
     let _ = reply.try_send(Ok(opened));
-    drop(reply);
     session.stream(manager, events);
+    Ok(())
 }
 
 /// Fields are dropped in this order: requests before the buffers in them, everything before the camera.
@@ -64,15 +70,13 @@ struct Session {
     planes: Vec<Vec<PlaneAt>>,
     stream: Stream,
     active: ActiveCamera<'static>,
-    _ended: SyncSender<Infallible>,
 }
 
 impl Session {
     fn start(
         manager: &CameraManager,
-        id: SessionId,
-        wanted: Option<&str>,
-        settings: &CameraSettings,
+        Wish { id, camera: wanted, settings }: Wish<'_>,
+        ended: Receiver<Infallible>,
         own: &SyncSender<Event>,
     ) -> Result<(Self, Opened), CaptureError> {
         let found = listing::find(manager, wanted).ok_or_else(|| not_found(listing::all(manager), wanted))?;
@@ -114,7 +118,6 @@ impl Session {
         }
 
         let (frames, delivered) = sync_channel(requests.len() + NEWS);
-        let (ended, end) = sync_channel(1);
         let basket = Basket::new(Mutex::new(VecDeque::with_capacity(requests.len())));
         let mut session = Self {
             id,
@@ -125,7 +128,6 @@ impl Session {
             planes,
             stream,
             active,
-            _ended: ended,
         };
         session.listen(own);
         session.begin(requests, &plan).map_err(failed("start streaming"))?;
@@ -135,7 +137,7 @@ impl Session {
         );
         let buffers = Arc::new(Buffers { maps, session: id, events: own.clone() });
         let ticket = Ticket { session: id, events: own.clone() };
-        Ok((session, Opened { camera, layout, fps: plan.fps, buffers, frames: delivered, ticket, ended: end }))
+        Ok((session, Opened { camera, layout, fps: plan.fps, buffers, frames: delivered, ticket, ended }))
     }
 
     /// What libcamera tells on its own thread is only noted there.
