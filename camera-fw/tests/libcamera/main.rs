@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use camera_fw::capture::convert::Converter;
 use camera_fw::capture::inventory::Kind;
 use camera_fw::capture::libcamera::{cameras, open};
-use camera_fw::capture::{CameraSettings, CaptureError, Delivery, Source, Value, Wanted};
-use camera_fw::encoder::Kbps;
-use camera_fw::encoder::vp8::{Settings, Vp8Encoder};
+use camera_fw::capture::{CameraOpener, CameraSettings, CaptureError, Delivery, Source, SourceSpec, Value, Wanted};
+use camera_fw::encoder::{EncoderSettings, Kbps};
 use camera_fw::frame::{Frame, PixelFormat, Size};
+use camera_fw::pipeline::Pipeline;
+use signal_proto::PictureState;
+use tokio::time::timeout;
 
 const SIZE: Size = Size { width: 720, height: 480 };
 const SOON: Duration = Duration::from_secs(20);
@@ -237,16 +239,30 @@ fn a_control_that_is_not_possible_is_a_warning_and_the_stream_goes_on() {
 }
 
 #[test]
-fn pictures_are_encoded() {
+fn the_pipeline_encodes_its_pictures_also_after_a_pause() {
     let _alone = alone();
-    let mut source = bars();
-    let settings = Settings { size: SIZE, fps: source.rate(), bitrate: Kbps(1_000), speed: 12, threads: 1 };
-    let mut encoder = Vp8Encoder::new(&settings).unwrap();
-    let mut converter = Converter::default();
-    for number in 0..30 {
-        let frame = frame(&mut source);
-        let picture = converter.i420(&frame).unwrap();
-        let encoded = encoder.encode(&picture, frame.captured_at, false).unwrap().expect("a frame");
-        assert_eq!(encoded.key, number == 0);
-    }
+    let opener = CameraOpener::new(SourceSpec::Libcamera(None), wanted(SIZE, 30), false);
+    let settings = EncoderSettings { bitrate: Kbps(1_000), speed: 12, threads: 1 };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let pipeline = Pipeline::spawn(Box::new(opener), settings, false).unwrap();
+        let mut picture = pipeline.picture();
+        for _ in 0..3 {
+            let mut frames = pipeline.fanout().subscribe();
+            for number in 0..10 {
+                let frame = timeout(SOON, frames.next()).await.unwrap().unwrap();
+                assert_eq!(frame.key, number == 0);
+                if frame.key {
+                    // Width and height (RFC 6386 §9.1).
+                    assert_eq!(frame.data[6..10], [208, 2, 224, 1]);
+                }
+            }
+            drop(frames);
+            pipeline.controls().pause(true);
+            timeout(SOON, picture.wait_for(|state| *state == Some(PictureState::Paused))).await.unwrap().unwrap();
+            assert_eq!(cameras().len(), 2, "the camera is closed, and not in the way");
+            pipeline.controls().pause(false);
+        }
+        pipeline.stop();
+    });
 }
