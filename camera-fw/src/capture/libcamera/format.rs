@@ -8,7 +8,7 @@ use ::libcamera::geometry;
 use ::libcamera::pixel_format;
 use ::libcamera::stream::StreamRole;
 
-use super::memory::{PlaneAt, dma_bufs};
+use super::memory::PlaneAt;
 use crate::frame::{ColourRange, Layout, PixelFormat, Plane, Size};
 
 /// One being exposed, two waiting for that, one in the slot, one in the encoder, and one on the way back.
@@ -172,11 +172,9 @@ pub(super) fn ours(size: geometry::Size) -> Size {
 /// Where the planes of a picture lie, from where the buffer's are.
 pub(super) fn layout(readable: Readable, size: Size, stride: usize, range: ColourRange, buffer: &[PlaneAt]) -> Layout {
     let mut layout = Layout { range, ..Layout::contiguous(readable.format, size, stride) };
-    let parts = dma_bufs(buffer);
-    let part = |plane: &PlaneAt| parts.iter().position(|(fd, _)| *fd == plane.fd).unwrap_or(0);
     if buffer.len() >= readable.planes() {
         for (plane, at) in layout.planes.iter_mut().zip(buffer).take(readable.planes()) {
-            *plane = Plane { part: part(at), offset: at.offset, stride: plane.stride };
+            *plane = Plane { part: at.part, offset: at.offset, stride: plane.stride };
         }
     } else if let [all] = buffer {
         layout.planes.iter_mut().filter(|plane| plane.stride > 0).for_each(|plane| plane.offset += all.offset);
@@ -197,13 +195,13 @@ mod tests {
         READABLE.into_iter().find(|known| known.fourcc == *fourcc).unwrap()
     }
 
-    fn at(fd: i32, offset: usize, length: usize) -> PlaneAt {
-        PlaneAt { fd, offset, length }
+    fn buffer<const N: usize>(planes: [(i32, usize, usize); N]) -> Vec<PlaneAt> {
+        PlaneAt::of_buffer(planes)
     }
 
     #[test]
     fn planes_of_one_dma_buf_keep_their_offsets() {
-        let buffer = [at(9, 0, 512), at(9, 512, 128), at(9, 640, 128)];
+        let buffer = buffer([(9, 0, 512), (9, 512, 128), (9, 640, 128)]);
         let layout = layout(readable(b"YU12"), SIZE, 128, ColourRange::Limited, &buffer);
         let plane = |offset, stride| Plane { part: 0, offset, stride };
         assert_eq!(layout.planes, [plane(0, 128), plane(512, 64), plane(640, 64)]);
@@ -211,14 +209,14 @@ mod tests {
 
     #[test]
     fn v_before_u_is_told_by_the_layout() {
-        let buffer = [at(9, 0, 256), at(9, 256, 64), at(9, 320, 64)];
+        let buffer = buffer([(9, 0, 256), (9, 256, 64), (9, 320, 64)]);
         let layout = layout(readable(b"YV12"), SIZE, 64, ColourRange::Limited, &buffer);
         assert_eq!((layout.planes[1].offset, layout.planes[2].offset), (320, 256));
     }
 
     #[test]
     fn planes_with_a_dma_buf_each_are_parts() {
-        let buffer = [at(9, 0, 256), at(11, 0, 128)];
+        let buffer = buffer([(9, 0, 256), (11, 0, 128)]);
         let layout = layout(readable(b"NV12"), SIZE, 64, ColourRange::Full, &buffer);
         assert_eq!(layout.planes[1], Plane { part: 1, offset: 0, stride: 64 });
         assert_eq!(layout.range, ColourRange::Full);
@@ -227,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_buffer_in_one_piece_holds_its_planes_one_behind_the_other() {
-        let layout = layout(readable(b"NV12"), SIZE, 64, ColourRange::Limited, &[at(9, 4096, 384)]);
+        let layout = layout(readable(b"NV12"), SIZE, 64, ColourRange::Limited, &buffer([(9, 4096, 384)]));
         assert_eq!((layout.planes[0].offset, layout.planes[1].offset), (4096, 4096 + 256));
         assert_eq!(layout.planes[2], Plane::default());
     }

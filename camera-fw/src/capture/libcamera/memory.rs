@@ -25,10 +25,29 @@ const SYNC_END: u64 = 1 << 2;
 pub(super) struct PlaneAt {
     /// The dma-buf.
     pub(super) fd: RawFd,
+    /// The same as a number, from 0: planes of one dma-buf are in one part.
+    pub(super) part: usize,
     /// First byte in it.
     pub(super) offset: usize,
     /// Bytes.
     pub(super) length: usize,
+}
+
+impl PlaneAt {
+    /// The planes of a buffer, of which libcamera tells descriptor, offset and length.
+    pub(super) fn of_buffer(planes: impl IntoIterator<Item = (RawFd, usize, usize)>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for (fd, offset, length) in planes {
+            let same = all.iter().find(|plane| plane.fd == fd).map(|plane| plane.part);
+            let part = same.unwrap_or_else(|| all.iter().map(|plane| plane.part + 1).max().unwrap_or(0));
+            all.push(Self { fd, part, offset, length });
+        }
+        all
+    }
+
+    fn end(&self) -> usize {
+        self.offset + self.length
+    }
 }
 
 /// The memories of one buffer.
@@ -38,15 +57,19 @@ pub(super) struct Mapped {
 }
 
 impl Mapped {
-    /// Maps what the planes lie in, for reading; planes of one dma-buf become one part.
+    /// Maps what the planes lie in, for reading.
     pub(super) fn new(planes: &[PlaneAt]) -> io::Result<Self> {
-        let parts = dma_bufs(planes).into_iter().map(|(fd, length)| Map::new(fd, length));
-        Ok(Self { parts: parts.collect::<io::Result<_>>()? })
+        let mut parts = Vec::new();
+        while let Some(plane) = planes.iter().find(|plane| plane.part == parts.len()) {
+            let needed = planes.iter().filter(|other| other.part == plane.part).map(PlaneAt::end).max();
+            parts.push(Map::new(plane.fd, needed.unwrap_or(0))?);
+        }
+        Ok(Self { parts })
     }
 
     /// The bytes of one part.
     pub(super) fn bytes(&self, part: usize) -> &[u8] {
-        self.parts[part].bytes()
+        self.parts.get(part).map_or(&[], Map::bytes)
     }
 
     /// The processor is going to read: its cache must not hold what the device has overwritten since.
@@ -58,19 +81,6 @@ impl Mapped {
     pub(super) fn end_reading(&self) {
         self.parts.iter().for_each(|part| part.sync(SYNC_READ | SYNC_END));
     }
-}
-
-/// The dma-bufs of a buffer in the order of its planes, each with the bytes that the planes need of it.
-pub(super) fn dma_bufs(planes: &[PlaneAt]) -> Vec<(RawFd, usize)> {
-    let mut found: Vec<(RawFd, usize)> = Vec::with_capacity(planes.len());
-    for plane in planes {
-        let end = plane.offset + plane.length;
-        match found.iter_mut().find(|(fd, _)| *fd == plane.fd) {
-            Some((_, length)) => *length = end.max(*length),
-            None => found.push((plane.fd, end)),
-        }
-    }
-    found
 }
 
 /// One mapped dma-buf, unmapped and closed on drop.
@@ -153,12 +163,14 @@ mod tests {
         let file = memory(&[1, 2, 3, 4, 5, 6]);
         let other = memory(&[7, 8]);
         let (fd, second) = (file.as_raw_fd(), other.as_raw_fd());
-        let plane = |fd, offset, length| PlaneAt { fd, offset, length };
-        let mapped = Mapped::new(&[plane(fd, 0, 4), plane(second, 0, 2), plane(fd, 4, 2)]).unwrap();
+        let planes = PlaneAt::of_buffer([(fd, 0, 4), (second, 0, 2), (fd, 4, 2)]);
+        assert_eq!(planes.iter().map(|plane| plane.part).collect::<Vec<_>>(), [0, 1, 0]);
+        let mapped = Mapped::new(&planes).unwrap();
         // The mapping does not need the descriptors that it was made from.
         drop((file, other));
         assert_eq!(mapped.bytes(0), [1, 2, 3, 4, 5, 6]);
         assert_eq!(mapped.bytes(1), [7, 8]);
+        assert_eq!(mapped.bytes(2), []);
         // A file is no dma-buf: the call is refused, once, and that is all.
         mapped.begin_reading();
         mapped.end_reading();
@@ -168,8 +180,8 @@ mod tests {
     #[test]
     fn a_buffer_shorter_than_its_planes_is_refused() {
         let file = memory(&[0; 8]);
-        let plane = PlaneAt { fd: file.as_raw_fd(), offset: 4, length: 5 };
-        let refused = Mapped::new(&[plane]).unwrap_err().to_string();
+        let planes = PlaneAt::of_buffer([(file.as_raw_fd(), 4, 5)]);
+        let refused = Mapped::new(&planes).unwrap_err().to_string();
         assert_eq!(refused, "a buffer of 8 bytes is to hold 9");
     }
 }

@@ -198,7 +198,7 @@ mod tests {
     fn device() -> (Device, SyncSender<Completed>, Receiver<Event>, SyncSender<Infallible>) {
         let mut memory = tempfile::tempfile().unwrap();
         memory.write_all(&[1, 2, 3, 4, 5, 6]).unwrap();
-        let maps = vec![Mapped::new(&[PlaneAt { fd: memory.as_raw_fd(), offset: 0, length: 6 }]).unwrap()];
+        let maps = vec![Mapped::new(&PlaneAt::of_buffer([(memory.as_raw_fd(), 0, 6)])).unwrap()];
         let (events, told) = sync_channel(8);
         let (completed, frames) = sync_channel(8);
         let (alive, ended) = sync_channel(1);

@@ -19,7 +19,7 @@ use ::libcamera::stream::Stream;
 use nix::errno::Errno;
 
 use super::format::{self, Agreed};
-use super::memory::{Mapped, PlaneAt, dma_bufs};
+use super::memory::{Mapped, PlaneAt};
 use super::owner::{Event, SessionId};
 use super::refusal::{device_error, not_found};
 use super::{Buffers, Completed, Opened, Ticket, controls, listing, named};
@@ -226,31 +226,7 @@ impl Session {
             return Err(io::Error::other("a request lost its buffer"));
         };
         let index = request.cookie() as usize;
-        let completed = match buffer.metadata() {
-            Some(data) if data.status() == FrameMetadataStatus::Success => {
-                let filled = data.planes();
-                let filled = |plane| filled.get(plane).map(|plane| plane.bytes_used as usize);
-                Completed::Picture {
-                    index,
-                    used: used(&self.planes[index], filled),
-                    captured: Duration::from_nanos(data.timestamp()),
-                    number: data.sequence(),
-                }
-            }
-            // Exposure and white balance have yet to settle.
-            Some(data) if data.status() == FrameMetadataStatus::Startup => return self.queue(request),
-            Some(data) => Completed::Damaged { number: data.sequence() },
-            // libcamera's virtual cameras say nothing before version 0.5; the request knows when the sensor was read.
-            None => Completed::Picture {
-                index,
-                used: used(&self.planes[index], |_| None),
-                captured: request
-                    .metadata()
-                    .get()
-                    .map_or(Duration::MAX, |SensorTimestamp(at)| Duration::from_nanos(at.cast_unsigned())),
-                number: request.sequence(),
-            },
-        };
+        let Some(completed) = self.outcome(index, &request, buffer) else { return self.queue(request) };
         let picture = matches!(completed, Completed::Picture { .. });
         match self.frames.try_send(completed) {
             Ok(()) if picture => {
@@ -259,6 +235,32 @@ impl Session {
             }
             // Nobody fetches them; or nobody is left to do so, and the order to close is on its way.
             Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.queue(request),
+        }
+    }
+
+    /// What a completed request has brought; nothing, if it is a picture that is not meant to be seen.
+    fn outcome(&self, index: usize, request: &Request, buffer: &FrameBuffer) -> Option<Completed> {
+        let sensor = request.metadata().get().ok().map(|SensorTimestamp(at)| at.cast_unsigned());
+        let picture = |used, filled: Option<u64>, number| {
+            // The sensor's time is that of the exposure. Without any, the picture counts as new.
+            let captured = sensor.or(filled).map_or(Duration::MAX, Duration::from_nanos);
+            Completed::Picture { index, used, captured, number }
+        };
+        // libcamera's virtual cameras say nothing before version 0.5.
+        let Some(data) = buffer.metadata() else {
+            return Some(picture(used(&self.planes[index], |_| None), None, request.sequence()));
+        };
+        match data.status() {
+            FrameMetadataStatus::Success => {
+                let filled = data.planes();
+                let filled = |plane| filled.get(plane).map(|plane| plane.bytes_used as usize);
+                Some(picture(used(&self.planes[index], filled), Some(data.timestamp()), data.sequence()))
+            }
+            // Exposure and white balance have yet to settle.
+            FrameMetadataStatus::Startup => None,
+            FrameMetadataStatus::Error | FrameMetadataStatus::Cancelled => {
+                Some(Completed::Damaged { number: data.sequence() })
+            }
         }
     }
 
@@ -286,17 +288,15 @@ impl Drop for Session {
 fn planes_of(buffer: &FrameBuffer) -> Vec<PlaneAt> {
     let planes = buffer.planes();
     let planes = planes.into_iter().filter(|plane| !plane.is_empty());
-    planes.map(|plane| PlaneAt { fd: plane.fd(), offset: plane.offset().unwrap_or(0), length: plane.len() }).collect()
+    PlaneAt::of_buffer(planes.map(|plane| (plane.fd(), plane.offset().unwrap_or(0), plane.len())))
 }
 
 /// Up to which byte each part of a buffer is filled, where the driver says how much of each plane is.
 fn used(planes: &[PlaneAt], filled: impl Fn(usize) -> Option<usize>) -> [usize; 3] {
     let mut used = [0; 3];
-    let parts = dma_bufs(planes);
     for (number, plane) in planes.iter().enumerate() {
         let end = plane.offset + filled(number).unwrap_or(plane.length).min(plane.length);
-        let part = parts.iter().position(|(fd, _)| *fd == plane.fd);
-        if let Some(used) = part.and_then(|part| used.get_mut(part)) {
+        if let Some(used) = used.get_mut(plane.part) {
             *used = end.max(*used);
         }
     }
@@ -307,4 +307,26 @@ fn used(planes: &[PlaneAt], filled: impl Fn(usize) -> Option<usize>) -> [usize; 
 fn common<T: PartialEq>(mut all: impl Iterator<Item = T>) -> io::Result<T> {
     let first = all.next().ok_or_else(|| io::Error::other("it has no buffers"))?;
     if all.all(|other| other == first) { Ok(first) } else { Err(io::Error::other("its buffers differ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_filled_counts_for_the_part_that_it_lies_in() {
+        let one = PlaneAt::of_buffer([(9, 0, 512), (9, 512, 128), (9, 640, 128)]);
+        assert_eq!(used(&one, |_| None), [768, 0, 0]);
+        assert_eq!(used(&one, |plane| Some([512, 128, 100][plane])), [740, 0, 0]);
+        assert_eq!(used(&one, |_| Some(usize::MAX)), [768, 0, 0], "no more than there is");
+        let each = PlaneAt::of_buffer([(9, 0, 256), (11, 64, 128)]);
+        assert_eq!(used(&each, |plane| Some([256, 0][plane])), [256, 64, 0]);
+    }
+
+    #[test]
+    fn buffers_that_differ_are_refused() {
+        assert_eq!(common([4, 4, 4].into_iter()).unwrap(), 4);
+        assert_eq!(common([4, 5].into_iter()).unwrap_err().to_string(), "its buffers differ");
+        assert!(common(std::iter::empty::<u8>()).is_err());
+    }
 }
