@@ -57,8 +57,8 @@ impl Name {
                 Part::new("e2e: in Firefox", |tally| end_to_end("firefox", tally)),
             ],
             Self::Libcamera => vec![
-                Part::new("libcamera: clippy", |_| crate::libcamera::clippy()),
                 Part::new("libcamera: virtual cameras", crate::libcamera::run),
+                Part::new("libcamera: clippy", |_| crate::libcamera::clippy()),
             ],
             Self::Vm => vec![Part::new("vm: capture on a kernel driver", vm::run)],
         }

@@ -69,6 +69,11 @@ pub(super) fn name(format: pixel_format::PixelFormat) -> String {
     if modifier == 0 { name } else { format!("{name}:{modifier:x}") }
 }
 
+/// The names of all that is readable, for messages.
+pub(super) fn readable() -> String {
+    READABLE.map(|readable| name(readable.raw())).join(", ")
+}
+
 /// A configuration that the camera has agreed to.
 pub(super) struct Agreed {
     /// To be given to the camera.

@@ -89,8 +89,8 @@ impl Session {
 
         let orientation = controls::orientation(&settings.controls);
         let agreed = format::agree(&found, settings.wanted.size, orientation);
-        let Agreed { mut configuration, readable, size, stride, range } =
-            agreed.map_err(|offered| CaptureError::Format { path: camera.clone(), offered })?;
+        let Agreed { mut configuration, readable, size, stride, range } = agreed
+            .map_err(|offered| CaptureError::Format { path: camera.clone(), offered, readable: format::readable() })?;
         if configuration.orientation() != orientation {
             tracing::warn!(camera = %camera.display(), "the camera cannot flip its picture as the controls ask");
         }
