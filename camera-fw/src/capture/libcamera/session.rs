@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::libcamera::camera::ActiveCamera;
+use ::libcamera::camera::{ActiveCamera, Camera};
 use ::libcamera::camera_manager::CameraManager;
 use ::libcamera::control::ControlList;
 use ::libcamera::controls::SensorTimestamp;
@@ -70,6 +70,8 @@ struct Session {
     planes: Vec<Vec<PlaneAt>>,
     stream: Stream,
     active: ActiveCamera<'static>,
+    /// Of a camera that was unplugged, `active` still has requests; they speak to the camera when they end.
+    _until_the_last_request: Camera<'static>,
 }
 
 impl Session {
@@ -128,6 +130,7 @@ impl Session {
             planes,
             stream,
             active,
+            _until_the_last_request: found,
         };
         session.listen(own);
         session.begin(requests, &plan).map_err(failed("start streaming"))?;
