@@ -121,8 +121,8 @@ fn lower(name: &str) -> String {
 pub(super) struct Plan {
     /// Controls by number.
     pub(super) set: Vec<(u32, ControlValue)>,
-    /// For each control that this camera has not, or not with this value: what was asked and what there is.
-    pub(super) refused: Vec<(String, String)>,
+    /// A sentence for each control that this camera has not, or not with this value.
+    pub(super) refused: Vec<String>,
     /// Frames a second that come of it.
     pub(super) fps: f64,
 }
@@ -140,9 +140,10 @@ pub(super) fn plan(wanted: &Controls, fps: u32, known: &[Known]) -> Plan {
     let mut refused = Vec::new();
     for (name, value) in wanted {
         let before = planner.set.len();
-        if let Err(takes) = planner.control(name, value) {
+        if planner.control(name, value).is_none() {
+            // Nothing is told by halves.
             planner.set.truncate(before);
-            refused.push((format!("{name} = {value}"), takes));
+            refused.push(planner.refusal(name, value));
         }
     }
     Plan { set: planner.set, refused, fps }
@@ -170,55 +171,37 @@ impl Planner<'_> {
         if (duration - wanted).abs() < 1.0 { fps } else { 1e6 / duration }
     }
 
-    /// Plans one control; if that is not possible, says what is.
-    fn control(&mut self, name: &str, value: &Value) -> Result<(), String> {
+    /// Plans one control, if that is possible.
+    fn control(&mut self, name: &str, value: &Value) -> Option<()> {
         match name {
             // Part of the configuration: see `orientation`.
-            "hflip" | "vflip" => switch(value).map(|_| ()).ok_or_else(|| self.takes(name)),
-            "exposure" => self.exposure(value),
-            "gain" => self.gain(value),
+            "hflip" | "vflip" => switch(value).map(|_| ()),
+            "exposure" => self.automatic_or("ExposureTimeMode", "ExposureTime", value, 1e3),
+            "gain" => self.automatic_or("AnalogueGainMode", "AnalogueGain", value, 1.0),
             "white_balance" => self.white_balance(value),
             "focus" => self.focus(value),
             "power_line_frequency" => self.flicker(value),
             "hdr" => self.hdr(value),
             _ => {
-                let known = self.known.iter().find(|known| lower(&known.name) == name).ok_or_else(|| self.unknown())?;
-                let planned = (known.id, known.value(value)?);
-                self.set.push(planned);
-                Ok(())
+                let known = self.known.iter().find(|known| lower(&known.name) == name)?;
+                self.set.push((known.id, known.value(value)?));
+                Some(())
             }
         }
     }
 
-    fn exposure(&mut self, value: &Value) -> Result<(), String> {
-        let takes = self.takes("exposure");
+    /// Exposure time or gain: by the camera's own measure, or a number of which the control has so many in one.
+    fn automatic_or(&mut self, mode: &str, control: &str, value: &Value, unit: f64) -> Option<()> {
         if is_auto(value) {
-            return self.automatic("ExposureTimeMode").ok_or(takes);
+            return self.choice(mode, "auto").or_else(|| self.switch("AeEnable", true));
         }
-        let milliseconds = number(value).ok_or_else(|| takes.clone())?;
-        // Since libcamera 0.5 time and gain have a mode each; before, a time that is set is kept.
-        self.choice("ExposureTimeMode", "manual");
-        self.number("ExposureTime", milliseconds * 1e3).ok_or(takes)
+        // Since libcamera 0.5 time and gain have a mode each; before, what is set is kept.
+        self.choice(mode, "manual");
+        self.number(control, number(value)? * unit)
     }
 
-    fn gain(&mut self, value: &Value) -> Result<(), String> {
-        let takes = self.takes("gain");
-        if is_auto(value) {
-            return self.automatic("AnalogueGainMode").ok_or(takes);
-        }
-        let gain = number(value).ok_or_else(|| takes.clone())?;
-        self.choice("AnalogueGainMode", "manual");
-        self.number("AnalogueGain", gain).ok_or(takes)
-    }
-
-    /// Exposure time or gain by the camera's own measure.
-    fn automatic(&mut self, mode: &str) -> Option<()> {
-        self.choice(mode, "auto").or_else(|| self.switch("AeEnable", true))
-    }
-
-    fn white_balance(&mut self, value: &Value) -> Result<(), String> {
-        let takes = self.takes("white_balance");
-        let planned = if let Some(kelvin) = number(value) {
+    fn white_balance(&mut self, value: &Value) -> Option<()> {
+        if let Some(kelvin) = number(value) {
             self.switch("AwbEnable", false);
             self.number("ColourTemperature", kelvin)
         } else if is_auto(value) {
@@ -227,102 +210,87 @@ impl Planner<'_> {
         } else {
             self.switch("AwbEnable", true);
             self.choice("AwbMode", &value.to_string())
-        };
-        planned.ok_or(takes)
+        }
     }
 
-    fn focus(&mut self, value: &Value) -> Result<(), String> {
-        let takes = self.takes("focus");
-        let planned = match number(value) {
-            Some(dioptres) => {
-                self.choice("AfMode", "manual");
-                self.number("LensPosition", dioptres)
-            }
-            None if is_auto(value) => self.choice("AfMode", "continuous"),
-            None => None,
-        };
-        planned.ok_or(takes)
+    fn focus(&mut self, value: &Value) -> Option<()> {
+        if is_auto(value) {
+            return self.choice("AfMode", "continuous");
+        }
+        self.choice("AfMode", "manual");
+        self.number("LensPosition", number(value)?)
     }
 
-    fn flicker(&mut self, value: &Value) -> Result<(), String> {
-        let takes = self.takes("power_line_frequency");
+    fn flicker(&mut self, value: &Value) -> Option<()> {
         // Light flickers at twice the frequency.
         let period = match value.to_string().as_str() {
             "50 Hz" | "50" => 10_000.0,
             "60 Hz" | "60" => 8_333.0,
-            other => return self.choice("AeFlickerMode", other).ok_or(takes),
+            other => return self.choice("AeFlickerMode", other),
         };
         self.choice("AeFlickerMode", "manual");
-        self.number("AeFlickerPeriod", period).ok_or(takes)
+        self.number("AeFlickerPeriod", period)
     }
 
-    fn hdr(&mut self, value: &Value) -> Result<(), String> {
-        let takes = self.takes("hdr");
-        let planned = match switch(value) {
+    fn hdr(&mut self, value: &Value) -> Option<()> {
+        match switch(value) {
             Some(false) => self.choice("HdrMode", "off"),
             Some(true) => {
                 self.choice("HdrMode", "single_exposure").or_else(|| self.choice("HdrMode", "multi_exposure"))
             }
             None => self.choice("HdrMode", &value.to_string()),
-        };
-        planned.ok_or(takes)
-    }
-
-    fn plan(&mut self, name: &str, value: &Value) -> Option<()> {
-        let known = self.find(name)?;
-        let planned = (known.id, known.value(value).ok()?);
-        self.set.push(planned);
-        Some(())
-    }
-
-    fn number(&mut self, name: &str, value: f64) -> Option<()> {
-        self.plan(name, &Value::Float(value))
-    }
-
-    fn switch(&mut self, name: &str, value: bool) -> Option<()> {
-        self.plan(name, &Value::Bool(value))
-    }
-
-    fn choice(&mut self, name: &str, value: &str) -> Option<()> {
-        self.plan(name, &Value::Text(value.to_owned()))
-    }
-
-    /// What this camera takes for a common name.
-    fn takes(&self, name: &str) -> String {
-        match offered(self.known).into_iter().find(|control| control.name == name) {
-            Some(control) => format!("takes {}", control.takes),
-            None => self.unknown(),
         }
     }
 
-    fn unknown(&self) -> String {
-        let names: Vec<_> = offered(self.known).into_iter().map(|control| control.name).collect();
-        format!("has no such control, but {}", names.join(", "))
+    fn number(&mut self, name: &str, value: f64) -> Option<()> {
+        self.tell(name, &Value::Float(value))
+    }
+
+    fn switch(&mut self, name: &str, value: bool) -> Option<()> {
+        self.tell(name, &Value::Bool(value))
+    }
+
+    fn choice(&mut self, name: &str, value: &str) -> Option<()> {
+        self.tell(name, &Value::Text(value.to_owned()))
+    }
+
+    fn tell(&mut self, name: &str, value: &Value) -> Option<()> {
+        let known = self.find(name)?;
+        let told = (known.id, known.value(value)?);
+        self.set.push(told);
+        Some(())
+    }
+
+    fn refusal(&self, name: &str, value: &Value) -> String {
+        let offered = offered(self.known);
+        if let Some(control) = offered.iter().find(|control| control.name == name) {
+            return format!("{name} does not take {value}; it takes {}", control.takes);
+        }
+        let names: Vec<_> = offered.iter().map(|control| control.name.as_str()).collect();
+        format!("the camera has not a control {name}; it has {}", names.join(", "))
     }
 }
 
 impl Known {
-    /// A value as libcamera wants it, in the type of the control; otherwise what the control takes.
-    fn value(&self, value: &Value) -> Result<ControlValue, String> {
-        let takes = || format!("takes {}", self.takes());
-        let within = |value: f64| (self.min..=self.max).contains(&value).then_some(value);
+    /// A value as libcamera wants it, in the type of the control; none if it does not take this one.
+    fn value(&self, value: &Value) -> Option<ControlValue> {
         match &self.kind {
-            Kind::Switch => switch(value).map(ControlValue::from).ok_or_else(takes),
+            Kind::Switch => switch(value).map(ControlValue::from),
             Kind::Choice(choices) => {
                 let text = value.to_string();
                 let chosen = choices.iter().find(|(number, name)| *name == text || number.to_string() == text);
-                chosen.map(|(number, _)| ControlValue::from(*number)).ok_or_else(takes)
+                chosen.map(|(number, _)| ControlValue::from(*number))
             }
             Kind::Number(kind) => {
-                let value = number(value).and_then(within).ok_or_else(takes)?;
-                Ok(match kind {
+                let value = number(value).filter(|value| (self.min..=self.max).contains(value))?;
+                Some(match kind {
                     Number::Byte => ControlValue::from(value.round() as u8),
                     Number::Int32 => ControlValue::from(value.round() as i32),
                     Number::Int64 => ControlValue::from(value.round() as i64),
                     Number::Float => ControlValue::from(value as f32),
                 })
             }
-            Kind::Other => Err("cannot be told this one by a single value".to_owned()),
+            Kind::Other => None,
         }
     }
 
@@ -338,7 +306,7 @@ impl Known {
     /// The limits in a unit that is so many of the control's.
     fn limits(&self, unit: f64) -> String {
         let shown = |value: f64| (value / unit * 1e3).round() / 1e3;
-        format!("{}..{}", shown(self.min), shown(self.max))
+        format!("{} to {}", shown(self.min), shown(self.max))
     }
 }
 
@@ -483,7 +451,7 @@ mod tests {
     }
 
     /// What is told for one control, by libcamera's names, and what is refused.
-    fn told(name: &str, value: Value) -> (Vec<(String, f64)>, Vec<(String, String)>) {
+    fn told(name: &str, value: Value) -> (Vec<(String, f64)>, Vec<String>) {
         let module = module();
         let Plan { set, refused, .. } = plan(&Controls::from([(name.to_owned(), value)]), 30, &module);
         let name = |id: u32| module.iter().find(|known| known.id == id).unwrap().name.clone();
@@ -494,14 +462,14 @@ mod tests {
 
     fn accepted(name: &str, value: impl Into<Wish>) -> Vec<(String, f64)> {
         let (told, refused) = told(name, value.into().0);
-        assert_eq!(refused, []);
+        assert!(refused.is_empty(), "{refused:?}");
         told
     }
 
     fn refusal(name: &str, value: impl Into<Wish>) -> String {
-        let (told, refused) = told(name, value.into().0);
+        let (told, mut refused) = told(name, value.into().0);
         assert_eq!(told, [], "nothing is told by halves");
-        format!("{}: the camera {}", refused[0].0, refused[0].1)
+        refused.remove(0)
     }
 
     struct Wish(Value);
@@ -553,15 +521,16 @@ mod tests {
 
     #[test]
     fn what_is_not_possible_is_said_with_what_is() {
-        assert_eq!(refusal("brightness", 2.0), "brightness = 2: the camera takes -1..1");
-        assert_eq!(refusal("exposure", 500.0), "exposure = 500: the camera takes auto, or 0.075..66.666 ms");
+        assert_eq!(refusal("brightness", 2.0), "brightness does not take 2; it takes -1 to 1");
+        assert_eq!(refusal("exposure", 500.0), "exposure does not take 500; it takes auto, or 0.075 to 66.666 ms");
         assert_eq!(
             refusal("white_balance", "sunset"),
-            "white_balance = sunset: the camera takes auto, incandescent, daylight, or 100..100000 K"
+            "white_balance does not take sunset; it takes auto, incandescent, daylight, or 100 to 100000 K"
         );
-        assert_eq!(refusal("hflip", "left"), "hflip = left: the camera takes on or off");
+        assert_eq!(refusal("hflip", "left"), "hflip does not take left; it takes on or off");
         let unknown = refusal("zoom_absolute", 1.0);
-        assert!(unknown.contains("has no such control, but ae_enable, ae_metering_mode, brightness"), "{unknown}");
+        let list = "the camera has not a control zoom_absolute; it has ae_enable, ae_metering_mode, brightness";
+        assert!(unknown.starts_with(list), "{unknown}");
         assert!(!unknown.contains("scaler_crop"), "it takes no single value: {unknown}");
     }
 
@@ -569,7 +538,7 @@ mod tests {
     fn a_camera_without_controls_refuses_and_streams() {
         let Plan { set, refused, fps } = plan(&Controls::from([("gain".to_owned(), Value::Integer(2))]), 25, &[]);
         assert!(set.is_empty() && fps == 25.0);
-        assert_eq!(refused[0].1, "has no such control, but hflip, vflip");
+        assert_eq!(refused, ["the camera has not a control gain; it has hflip, vflip"]);
     }
 
     #[test]

@@ -108,8 +108,8 @@ impl Session {
         let maps = maps.map_err(failed("map its buffers"))?;
 
         let plan = controls::plan(&settings.controls, settings.wanted.fps, &controls::known(&found));
-        for (asked, reason) in &plan.refused {
-            tracing::warn!("{asked} is not possible: {} {reason}", camera.display());
+        for warning in &plan.refused {
+            tracing::warn!("{warning}");
         }
         let mut requests = Vec::with_capacity(buffers.len());
         for (index, buffer) in buffers.into_iter().enumerate() {
