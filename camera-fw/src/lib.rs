@@ -16,6 +16,7 @@
 //! | owner | owns | in | out |
 //! |---|---|---|---|
 //! | thread `capture` | the source, its mappings | stop and pause flags | slot of one, state of the picture |
+//! | thread `libcamera` | libcamera's manager, camera and requests ([`capture::libcamera`]) | events (64) | frames (one a buffer) |
 //! | thread `encode` | the libvpx context | slot, commands (64) | ring (30 frames) |
 //! | task signaling | the WebSocket | signals (64, and 16 a viewer) | events (64) |
 //! | task per viewer | session, peer connection | ring, inputs (128) | commands, signals |
