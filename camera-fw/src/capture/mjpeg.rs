@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Whatever libjpeg-turbo complains of makes the frame a damaged one: it would go on with grey blocks for what is missing.
-//! Frames without Huffman tables are whole: many webcams leave them out, and the standard's own are meant.
+//! Frames without Huffman tables are whole: many webcams leave them out, and the standard's own are meant. So are those
+//! that lack the marker of their end and nothing else.
 
 use turbojpeg::{Colorspace, Decompressor, Subsamp, YuvImage};
 
@@ -15,11 +16,20 @@ use crate::frame::{Plane, Size};
 /// What some webcams put before the end of a picture that is whole.
 const HARMLESS: &str = "extraneous bytes before marker 0xd9";
 
+/// What libjpeg-turbo says when it comes to the end of the bytes first.
+const WITHOUT_END: &str = "Premature end of JPEG file";
+
+const END: [u8; 2] = [0xff, 0xd9];
+
 /// Decodes one frame after the other, without allocating.
 ///
 /// After a damaged frame libjpeg-turbo is begun anew: what it had read of that one would be taken for the next one's.
 #[derive(Default)]
-pub(super) struct Decoder(Option<Decompressor>);
+pub(super) struct Decoder {
+    turbo: Option<Decompressor>,
+    /// A frame with the end that it lacked.
+    ended: Vec<u8>,
+}
 
 /// Where the planes are in the memory that they were decoded into, and how many bytes were written to get them there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +41,30 @@ pub(super) struct Decoded {
 impl Decoder {
     /// Decodes a picture of this size into `memory`, as 4:2:0 in the limited range.
     pub(super) fn decode(&mut self, jpeg: &[u8], size: Size, memory: &mut Vec<u8>) -> Result<Decoded, DamagedPicture> {
-        let mut turbo = match self.0.take() {
+        let decoded = self.attempt(jpeg, size, memory);
+        match &decoded {
+            Err(DamagedPicture(why)) if why.contains(WITHOUT_END) && !jpeg.ends_with(&END) => {
+                // With an end, only what is missing before it is complained of.
+                let mut ended = std::mem::take(&mut self.ended);
+                ended.clear();
+                ended.extend_from_slice(jpeg);
+                ended.extend_from_slice(&END);
+                let decoded = self.attempt(&ended, size, memory);
+                let copied = ended.len() as u64;
+                self.ended = ended;
+                decoded.map(|decoded| Decoded { written: decoded.written + copied, ..decoded })
+            }
+            _ => decoded,
+        }
+    }
+
+    fn attempt(&mut self, jpeg: &[u8], size: Size, memory: &mut Vec<u8>) -> Result<Decoded, DamagedPicture> {
+        let mut turbo = match self.turbo.take() {
             Some(turbo) => turbo,
             None => Decompressor::new().map_err(damaged)?,
         };
         let sampling = decode(&mut turbo, jpeg, size, memory)?;
-        self.0 = Some(turbo);
+        self.turbo = Some(turbo);
         into_420(memory, size, sampling)
     }
 }
@@ -279,6 +307,15 @@ mod tests {
     }
 
     #[test]
+    fn the_end_alone_may_be_missing() {
+        let whole = jpeg(SIZE, Subsamp::Sub2x1);
+        let (memory, decoded) = decode(&whole[..whole.len() - 2], SIZE).unwrap();
+        let expected = decode(&whole, SIZE).unwrap();
+        assert_eq!((memory, decoded.planes), (expected.0, expected.1.planes));
+        assert_eq!(decoded.written, expected.1.written + whole.len() as u64);
+    }
+
+    #[test]
     fn another_size_than_that_of_the_stream_is_refused() {
         let damaged = decode(&jpeg(Size { width: 128, height: 96 }, Subsamp::Sub2x2), SIZE).unwrap_err();
         assert_eq!(damaged.to_string(), "a damaged picture: it is 128x96 and not 64x48");
@@ -295,7 +332,7 @@ mod tests {
     #[test]
     fn a_truncated_picture_is_damaged_wherever_it_ends() {
         let whole = jpeg(SIZE, Subsamp::Sub2x1);
-        for length in 0..whole.len() - 2 {
+        for length in 0..whole.len() - 4 {
             assert!(decode(&whole[..length], SIZE).is_err(), "{length} of {} bytes", whole.len());
         }
         let mut padded = whole[..whole.len() / 2].to_vec();
@@ -307,7 +344,7 @@ mod tests {
     fn a_damaged_picture_does_not_spoil_the_next_one() {
         let (mut decoder, mut memory) = (Decoder::default(), Vec::new());
         let whole = jpeg(SIZE, Subsamp::Sub2x1);
-        for length in (0..whole.len() - 2).step_by(3) {
+        for length in (0..whole.len() - 4).step_by(3) {
             assert!(decoder.decode(&whole[..length], SIZE, &mut memory).is_err());
             let next = decoder.decode(&whole, SIZE, &mut memory);
             assert!(next.is_ok(), "after {length} bytes: {next:?}");

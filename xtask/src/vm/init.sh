@@ -145,10 +145,10 @@ controls() {
 	v4l2-ctl --device $camera --get-ctrl brightness,horizontal_flip
 	try $camera YU12 --frames 3 --controls brightness=9999,focus=auto,vflip=maybe
 	v4l2-ctl --device $camera --get-ctrl brightness
-	control brightness=117,horizontal_flip=0
+	control brightness=128,horizontal_flip=0
 }
 
-# The one television standard has 576 lines, the other 480; a webcam has none.
+# The one television standard has 576 lines, the other 480; a webcam has none. An input without a signal says so.
 inputs() {
 	try $camera YU12 --frames 3 --standard PAL --size 720x576
 	try $camera YU12 --frames 3 --standard ntsc-m
@@ -156,6 +156,15 @@ inputs() {
 	try $camera YU12 --frames 3 --standard PAL
 	try $camera YU12 --frames 3 --input SCART
 	try $camera YU12 --frames 3 --input "$(v4l2-ctl --device $camera --list-inputs | sed -n 's/.*Name *: //p' | head -n 1)"
+	control standard_signal_mode=1
+	camera-fw devices | grep -m 1 -A 1 "^$camera "
+	try $camera YU12 --frames 3 --standard auto
+	control standard_signal_mode=0
+	try $camera YU12 --frames 3 --standard auto
+	control dv_timings_signal_mode=1
+	try $camera YU12 --frames 3 --input 2
+	control dv_timings_signal_mode=0
+	input 0
 }
 
 # Another format in another size, again and again: nothing of the last one may be left.

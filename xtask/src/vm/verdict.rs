@@ -170,6 +170,8 @@ fn listed(section: &Section) -> Result<String, String> {
     for (format, _) in FORMATS.iter().chain(&SEPARATE) {
         section.says(format)?;
     }
+    section.says("used as: YU12 720x480 at 29.97 fps, which the encoder reads as it is")?;
+    section.says("auto takes /dev/video")?;
     // An output, and what stands beside pictures.
     ensure(!section.text.contains("/dev/video1"), "it lists the output")?;
     ensure(!section.text.contains("/dev/video2"), "it lists the metadata")?;
@@ -268,15 +270,19 @@ fn controls(section: &Section) -> Result<String, String> {
 }
 
 fn inputs(section: &Section) -> Result<String, String> {
-    let captures: [Capture<'_>; 4] = section.captures_of()?;
-    for (capture, (size, rate)) in
-        captures.iter().zip([("720x576", "25.00"), ("720x480", "29.97"), ("640x360", "30.00"), ("720x480", "29.97")])
-    {
+    let captures: [Capture<'_>; 6] = section.captures_of()?;
+    let expected =
+        [("720x576", "25.00"), ("720x480", "29.97"), ("640x360", "30.00"), ("720x480", "29.97"), ("720x480", "29.97")];
+    for (capture, (size, rate)) in captures.iter().zip(expected) {
         capture.must_be("size", size)?;
         capture.must_be("rate", rate)?;
     }
     section.says("has no television standards at its input")?;
     section.says("error: /dev/video0 has no input SCART; it has 0 (")?;
+    section.says("    no signal at its input")?;
+    section.says("error: /dev/video0 has no signal at its input S-Video 0 that would tell its standard")?;
+    // The last capture: noise, with a warning.
+    section.says("no signal: is the other end switched on and connected?")?;
     Ok(String::new())
 }
 

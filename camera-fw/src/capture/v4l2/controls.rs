@@ -57,7 +57,7 @@ fn control(node: &Node, description: &ControlDescription) -> Option<Control> {
         Some(Kind::Menu(entries.collect()))
     };
     let kind = match description.kind {
-        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER | sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BITMASK => {
+        sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_INTEGER => {
             Kind::Number { min, max, step: i64::try_from(description.step).unwrap_or(1).max(1) }
         }
         sys::v4l2_ctrl_type_V4L2_CTRL_TYPE_BOOLEAN => Kind::Switch,
