@@ -161,8 +161,9 @@ inputs() {
 	try $camera YU12 --frames 3 --standard auto
 	control standard_signal_mode=0
 	try $camera YU12 --frames 3 --standard auto
+	input 2 # The signal is that of the input at the time.
 	control dv_timings_signal_mode=1
-	try $camera YU12 --frames 3 --input 2
+	try $camera YU12 --frames 3
 	control dv_timings_signal_mode=0
 	input 0
 }

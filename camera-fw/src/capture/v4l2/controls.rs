@@ -122,61 +122,47 @@ fn common<'a>(controls: &'a [Control], name: &str, value: &Value) -> Option<Resu
         }
         Ok(settings)
     };
-    let found = match name {
+    let alone = |id: u32, value: Value| Some(pair(None, 0, Some((by_id(id)?, value))));
+    let with_switch = |switch: u32, manual: u32| {
+        let switch = by_id(switch);
+        Some(if auto { pair(Some(switch?), 1, None) } else { pair(switch, 0, Some((by_id(manual)?, value.clone()))) })
+    };
+    match name {
         "exposure" => {
             let mode = by_id(sys::V4L2_CID_EXPOSURE_AUTO);
             let entry = |wanted: &[i32]| mode.and_then(|mode| mode.entry_of(wanted));
             if auto {
-                // By aperture priority, as webcams call it, or altogether.
+                // Altogether, or by aperture priority, as webcams call it.
                 let automatic = entry(&[0, 3]).ok_or_else(|| missing(controls, "an automatic exposure"));
                 return Some(automatic.and_then(|state| pair(mode, state, None)));
             }
             let control = by_id(sys::V4L2_CID_EXPOSURE_ABSOLUTE)?;
-            // Units of 100 µs.
-            let units = milliseconds(value).map(|ms| Value::Integer((ms * 10.0).round() as i64));
-            let Some(units) = units else {
+            let Some(ms) = milliseconds(value) else {
                 return Some(Err(format!("exposure takes \"auto\" or milliseconds, not {value}")));
             };
-            pair(entry(&[1, 2]).and(mode), entry(&[1, 2]).unwrap_or_default(), Some((control, units)))
+            // Units of 100 µs. The mode: by hand, or at least the time by hand.
+            let units = Value::Integer((ms * 10.0).round() as i64);
+            let by_hand = entry(&[1, 2]);
+            Some(pair(by_hand.and(mode), by_hand.unwrap_or_default(), Some((control, units))))
         }
-        "white_balance" => {
-            let switch = by_id(sys::V4L2_CID_AUTO_WHITE_BALANCE);
-            let modes = by_id(sys::V4L2_CID_AUTO_N_PRESET_WHITE_BALANCE);
-            match (value, modes) {
-                (Value::Text(_), Some(modes)) => pair(None, 0, Some((modes, value.clone()))),
-                _ if auto => pair(Some(switch?), 1, None),
-                _ => pair(switch, 0, Some((by_id(sys::V4L2_CID_WHITE_BALANCE_TEMPERATURE)?, value.clone()))),
-            }
-        }
-        "gain" => {
-            let switch = by_id(sys::V4L2_CID_AUTOGAIN);
-            if auto {
-                pair(Some(switch?), 1, None)
-            } else {
-                pair(switch, 0, Some((by_id(sys::V4L2_CID_GAIN)?, value.clone())))
-            }
-        }
-        "power_line_frequency" => {
-            let hertz = match value {
+        "white_balance" => match (value, by_id(sys::V4L2_CID_AUTO_N_PRESET_WHITE_BALANCE)) {
+            (Value::Text(_), Some(modes)) => Some(pair(None, 0, Some((modes, value.clone())))),
+            _ => with_switch(sys::V4L2_CID_AUTO_WHITE_BALANCE, sys::V4L2_CID_WHITE_BALANCE_TEMPERATURE),
+        },
+        "gain" => with_switch(sys::V4L2_CID_AUTOGAIN, sys::V4L2_CID_GAIN),
+        "focus" => with_switch(sys::V4L2_CID_FOCUS_AUTO, sys::V4L2_CID_FOCUS_ABSOLUTE),
+        "power_line_frequency" => alone(
+            sys::V4L2_CID_POWER_LINE_FREQUENCY,
+            match value {
                 Value::Integer(hertz @ (50 | 60)) => Value::Text(format!("{hertz} Hz")),
                 other => other.clone(),
-            };
-            pair(None, 0, Some((by_id(sys::V4L2_CID_POWER_LINE_FREQUENCY)?, hertz)))
-        }
-        "focus" => {
-            let switch = by_id(sys::V4L2_CID_FOCUS_AUTO);
-            if auto {
-                pair(Some(switch?), 1, None)
-            } else {
-                pair(switch, 0, Some((by_id(sys::V4L2_CID_FOCUS_ABSOLUTE)?, value.clone())))
-            }
-        }
-        "hflip" => pair(None, 0, Some((by_id(sys::V4L2_CID_HFLIP)?, value.clone()))),
-        "vflip" => pair(None, 0, Some((by_id(sys::V4L2_CID_VFLIP)?, value.clone()))),
-        "hdr" => pair(None, 0, Some((by_id(sys::V4L2_CID_WIDE_DYNAMIC_RANGE)?, value.clone()))),
-        _ => return None,
-    };
-    Some(found)
+            },
+        ),
+        "hflip" => alone(sys::V4L2_CID_HFLIP, value.clone()),
+        "vflip" => alone(sys::V4L2_CID_VFLIP, value.clone()),
+        "hdr" => alone(sys::V4L2_CID_WIDE_DYNAMIC_RANGE, value.clone()),
+        _ => None,
+    }
 }
 
 /// A driver's own name.
