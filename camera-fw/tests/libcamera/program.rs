@@ -44,7 +44,7 @@ fn the_program_streams_from_libcamera_and_stops_in_order() {
     let (said, lines) = channel();
     let output = running.0.stderr.take().unwrap();
     let reader = std::thread::spawn(move || {
-        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(said.send(line)))
+        BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(said.send(line)));
     });
     let begun = Instant::now();
     let mut log = String::new();
