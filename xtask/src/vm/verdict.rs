@@ -280,7 +280,7 @@ fn inputs(section: &Section) -> Result<String, String> {
     section.says("has no television standards at its input")?;
     section.says("error: /dev/video0 has no input SCART; it has 0 (")?;
     section.says("    no signal at its input")?;
-    section.says("error: /dev/video0 has no signal at its input S-Video 0 that would tell its standard")?;
+    section.says("error: /dev/video0 has no signal at its input S-Video")?;
     // The last capture: noise, with a warning.
     section.says("no signal: is the other end switched on and connected?")?;
     Ok(String::new())
