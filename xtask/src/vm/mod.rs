@@ -14,6 +14,7 @@
 mod guest;
 mod initrd;
 mod kernel;
+mod stumbles;
 mod verdict;
 
 use std::fs;

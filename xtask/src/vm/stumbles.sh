@@ -27,7 +27,7 @@ until_seen() {
 
 # What the agent has open and holds: descriptors, and memory of its own in KiB.
 holdings() {
-	echo "$(ls /proc/$agent/fd | wc -l) $(awk '/^RssAnon/ { print $2 }' /proc/$agent/status)"
+	echo "$(ls /proc/$agent/fd | wc -l),$(awk '/^RssAnon/ { print $2 }' /proc/$agent/status)"
 }
 
 stop_agent() {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::stumbles;
+
 /// The formats that the camera must be able to use, each with the bytes that are copied of a picture of 720x480 to make
 /// what the encoder reads: nothing, the colours, or everything.
 const FORMATS: [(&str, u32); 6] = [
@@ -24,9 +26,9 @@ pub(crate) struct Report {
 
 /// What one command printed, and how it ended.
 #[derive(Debug, Default)]
-struct Section {
-    text: String,
-    status: Option<i32>,
+pub(super) struct Section {
+    pub(super) text: String,
+    pub(super) status: Option<i32>,
 }
 
 impl Report {
@@ -58,10 +60,10 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<String, String>,
 }
 
-type Judge = fn(&Section) -> Result<String, String>;
-
 /// Name, section, what must be true of it.
-const CHECKS: &[(&str, &str, Judge)] = &[
+pub(super) type Check = (&'static str, &'static str, fn(&Section) -> Result<String, String>);
+
+const CHECKS: &[Check] = &[
     ("the cameras are listed, and only the cameras", "devices", listed),
     ("every format is captured, converted and encoded", "formats", |section| captured(section, &FORMATS)),
     ("so are those of a multi-planar camera", "planes", |section| captured(section, &[FORMATS[0], FORMATS[4]])),
@@ -93,7 +95,7 @@ const CHECKS: &[(&str, &str, Judge)] = &[
 
 /// Every check with its outcome.
 pub(crate) fn judge(report: &Report) -> Vec<Outcome> {
-    let outcome = |&(name, section, judge): &(&'static str, &str, Judge)| {
+    let outcome = |&(name, section, judge): &Check| {
         let result = match report.sections.get(section) {
             None => Err(format!("    the guest reported nothing on `{section}`")),
             Some(section) => judge(section).map_err(|problem| {
@@ -103,10 +105,10 @@ pub(crate) fn judge(report: &Report) -> Vec<Outcome> {
         };
         Outcome { name, result }
     };
-    CHECKS.iter().map(outcome).collect()
+    CHECKS.iter().chain(stumbles::CHECKS).map(outcome).collect()
 }
 
-fn ensure(true_: bool, otherwise: impl Into<String>) -> Result<(), String> {
+pub(super) fn ensure(true_: bool, otherwise: impl Into<String>) -> Result<(), String> {
     if true_ { Ok(()) } else { Err(otherwise.into()) }
 }
 
@@ -126,7 +128,7 @@ impl Section {
         <[Capture<'_>; N]>::try_from(found).map_err(|found| format!("there are {} captures and not {N}", found.len()))
     }
 
-    fn says(&self, text: &str) -> Result<(), String> {
+    pub(super) fn says(&self, text: &str) -> Result<(), String> {
         ensure(self.text.contains(text), format!("it did not say `{text}`"))
     }
 
@@ -404,7 +406,7 @@ mod tests {
     #[test]
     fn a_silent_guest_fails_every_check() {
         let outcomes = judge(&Report::default());
-        assert_eq!(outcomes.len(), CHECKS.len());
+        assert_eq!(outcomes.len(), CHECKS.len() + stumbles::CHECKS.len());
         assert!(outcomes.iter().all(|outcome| outcome.result.is_err()));
     }
 
