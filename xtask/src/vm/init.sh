@@ -274,5 +274,12 @@ section board board
 section libcamera virtual_cameras
 section disconnect during 1000000 'control disconnect=1'
 
+. /stumbles.sh
+section late fresh late
+section mended fresh mended
+section silence fresh silence
+section paused fresh paused
+section replug fresh replug 100
+
 echo '::done'
 poweroff -f

@@ -15,6 +15,7 @@ use crate::sysroot::Sysroot;
 
 const INIT: &str = include_str!("init.sh");
 const BENCH: &str = include_str!("bench.sh");
+const STUMBLES: &str = include_str!("stumbles.sh");
 
 /// libcamera's cameras without hardware, which are there only once `init.sh` has put this file in its place.
 const VIRTUAL_CAMERAS: &str = include_str!("../../../camera-fw/tests/libcamera/cameras.yaml");
@@ -31,6 +32,7 @@ pub(crate) fn write(folder: &Path, kernel: &Kernel, sysroot: &Sysroot, built: &P
     }
     archive.file(Path::new("init"), PROGRAM, INIT.as_bytes());
     archive.file(Path::new("bench.sh"), FILE, BENCH.as_bytes());
+    archive.file(Path::new("stumbles.sh"), FILE, STUMBLES.as_bytes());
     archive.file(Path::new("etc/passwd"), FILE, b"root:x:0:0::/:/bin/sh\nmaker:x:1000:1000::/tmp:/bin/sh\n");
 
     let mut programs = vec![sysroot.root.join("usr/bin/busybox"), sysroot.root.join("usr/bin/v4l2-ctl")];

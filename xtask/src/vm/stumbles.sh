@@ -1,7 +1,15 @@
-# shellcheck shell=busybox
-# The agent on a camera that stumbles: unplugged a hundred times, silent, paused by signal and by switch.
+# Sourced by init.sh: the agent on a camera that stumbles. Unplugged a hundred times, silent, broken, paused.
+# shellcheck shell=sh disable=SC2154 # init.sh sets the names of the devices.
 
 log=/tmp/agent
+driver=/sys/bus/platform/drivers/vivid
+
+# fresh COMMAND...: the cameras as they were at power-on, under their first numbers.
+fresh() {
+	[ ! -e $driver/vivid.0 ] || echo vivid.0 >$driver/unbind
+	echo vivid.0 >$driver/bind
+	"$@"
+}
 
 # agent_with OPTIONS...: starts it; nobody is there to let it into a room, and it streams all the same.
 agent_with() {
@@ -36,8 +44,6 @@ stop_agent() {
 	echo "agent=$?"
 	grep -v 'last second' $log | tail -n 12
 }
-
-driver=/sys/bus/platform/drivers/vivid
 
 # unplug_and_return CYCLE: takes the driver from its device and gives it back. Every second time somebody keeps the old node
 # open, so that the camera comes back under another number.
