@@ -69,7 +69,7 @@ unplug_and_return() {
 # replug CYCLES
 replug() {
 	worst=0 moved=0 cycle=0 early=
-	agent_with --source auto
+	agent_with --source $camera
 	until_seen 1 'picture=Live' || echo 'no picture'
 	while [ $cycle -lt "$1" ]; do
 		cycle=$((cycle + 1))
@@ -129,7 +129,7 @@ paused() {
 # The camera that somebody else uses, and one that comes after the program.
 late() {
 	echo vivid.0 >$driver/unbind
-	agent_with --source auto
+	agent_with --source $camera
 	until_seen 1 'waiting for a camera' && echo 'it waits'
 	echo vivid.0 >$driver/bind
 	until_seen 1 'picture=Live' && echo 'it streams'
