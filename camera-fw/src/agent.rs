@@ -71,7 +71,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
     let mut watch = Watch::new(&config.state_dir);
     let mut identity = Identity::load_or_create(&config.state_dir)?;
     let tls = TlsTrust::new(config.ca.as_deref())?;
-    let mut privacy = Privacy::new(config.privacy_switch.as_ref(), config.paused)?;
+    let mut privacy = Privacy::new(config.privacy_switch.as_ref(), config.paused, &config.state_dir)?;
     let mut led = config.led.as_deref().map(Led::open).transpose()?;
 
     let opener = CameraOpener::new(config.source.clone(), config.camera.clone(), config.stand_in);
@@ -126,7 +126,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
             tracing::info!("stopping");
             health::notify(&[NotifyState::Stopping]);
         }
-        stay.end().await;
+        // Who pauses the camera is heard meanwhile.
+        tokio::select! {
+            () = stay.end() => {}
+            () = &mut attend => {}
+        }
         match ended {
             Some(outcome) => break outcome,
             None if stop.is_cancelled() => break Ok(()),

@@ -41,9 +41,10 @@ impl Led {
         if self.is_lit == on {
             return;
         }
-        self.is_lit = on;
-        if let Err(error) = write(&self.folder.join("brightness"), if on { &self.full } else { "0" }) {
-            tracing::warn!(led = %self.folder.display(), %error, "the LED does not obey");
+        match write(&self.folder.join("brightness"), if on { &self.full } else { "0" }) {
+            Ok(()) => self.is_lit = on,
+            // It is told again at the next change.
+            Err(error) => tracing::warn!(led = %self.folder.display(), %error, "the LED does not obey"),
         }
     }
 }

@@ -65,6 +65,8 @@ pub struct Counters {
     pub missed: AtomicU64,
     /// Frames that came damaged, and were skipped.
     pub damaged: AtomicU64,
+    /// Of those, in a row up to now, what was found when they were read: JPEGs that are none.
+    pub unreadable: AtomicU64,
     /// Frames that a newer one replaced in the slot.
     pub superseded: AtomicU64,
     /// Frames that went to the viewers.
@@ -205,12 +207,13 @@ struct Intake<'a> {
 }
 
 impl Sink for Intake<'_> {
-    fn frame(&mut self, frame: Frame, rate: f64) {
+    fn frame(&mut self, frame: Frame, rate: f64) -> bool {
         self.counters.captured.fetch_add(1, Ordering::Relaxed);
         self.counters.missed.fetch_add(frame.sequence.missed, Ordering::Relaxed);
         if self.slot.put(Captured { frame, rate }) {
             self.counters.superseded.fetch_add(1, Ordering::Relaxed);
         }
+        self.counters.unreadable.load(Ordering::Relaxed) == 0
     }
 
     fn damaged(&mut self) {
@@ -218,6 +221,7 @@ impl Sink for Intake<'_> {
     }
 
     fn closed(&mut self) {
+        self.counters.unreadable.store(0, Ordering::Relaxed);
         self.slot.clear();
     }
 }

@@ -1,9 +1,13 @@
 //! Who wants the camera closed: a person by signal (`SIGUSR1` pauses, `SIGUSR2` ends it), or a switch on a GPIO line.
 //!
 //! The switch has the last word: while it is on, no signal opens the camera. A switch that cannot be read counts as on.
+//! A pause outlives the program: a camera that was paused by signal is paused after a restart and after a power cut, until
+//! a signal ends it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -61,7 +65,7 @@ impl SwitchLine {
 pub enum PrivacyError {
     /// The system gives no signals.
     #[error("cannot listen for signals: {0}")]
-    Signals(#[from] std::io::Error),
+    Signals(#[from] io::Error),
     /// The line is not there, in use, or not ours.
     #[error(
         "cannot use the privacy switch on {line}: {source}; `gpioinfo` lists the lines, the group gpio may use them"
@@ -87,19 +91,24 @@ pub struct Privacy {
     resume: Signal,
     switch: Option<Switch>,
     by_hand: bool,
+    /// A file that is there while it is paused by hand.
+    note: PathBuf,
 }
 
 impl Privacy {
-    /// Listens to signals and to the switch, if there is one; `paused` is how it begins.
+    /// Listens to signals and to the switch, if there is one; `paused` is how it begins, unless it was paused when it
+    /// ended. That is noted in `state_dir`.
     ///
     /// # Errors
     /// If the switch cannot be used: a camera whose switch does nothing must not run.
-    pub fn new(line: Option<&SwitchLine>, paused: bool) -> Result<Self, PrivacyError> {
+    pub fn new(line: Option<&SwitchLine>, paused: bool, state_dir: &Path) -> Result<Self, PrivacyError> {
+        let note = state_dir.join("paused");
         Ok(Self {
             pause: signal(SignalKind::user_defined1())?,
             resume: signal(SignalKind::user_defined2())?,
             switch: line.map(Switch::open).transpose()?,
-            by_hand: paused,
+            by_hand: paused || note.exists(),
+            note,
         })
     }
 
@@ -111,14 +120,31 @@ impl Privacy {
     /// Waits until somebody wants something. Safe to cancel.
     pub async fn changed(&mut self) {
         tokio::select! {
-            _ = self.pause.recv() => self.by_hand = true,
+            // Of two signals at once the pause is heard last, and so is the one that counts.
+            biased;
             _ = self.resume.recv() => {
                 self.by_hand = false;
+                self.remember();
                 if self.is_paused() {
                     tracing::info!("still paused: the privacy switch is on");
                 }
             }
+            _ = self.pause.recv() => {
+                self.by_hand = true;
+                self.remember();
+            }
             () = turned(self.switch.as_mut()) => {}
+        }
+    }
+
+    fn remember(&self) {
+        let noted = match fs::remove_file(&self.note) {
+            _ if self.by_hand => fs::write(&self.note, ""),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(note = %self.note.display(), %error, "whether it is paused will not be known after a restart");
         }
     }
 }
@@ -197,13 +223,24 @@ mod tests {
     #[tokio::test]
     async fn a_switch_that_is_not_there_is_an_error() {
         let line: SwitchLine = "no-such-chip:3".parse().unwrap();
-        let refused = Privacy::new(Some(&line), false).unwrap_err().to_string();
+        let refused = Privacy::new(Some(&line), false, Path::new("/no/such/folder")).unwrap_err().to_string();
         assert!(refused.contains("no-such-chip:3") && refused.contains("gpioinfo"), "{refused}");
     }
 
     #[tokio::test]
     async fn it_begins_as_the_configuration_says() {
-        assert!(!Privacy::new(None, false).unwrap().is_paused());
-        assert!(Privacy::new(None, true).unwrap().is_paused());
+        let dir = tempfile::tempdir().unwrap();
+        let begin = |paused| Privacy::new(None, paused, dir.path()).unwrap();
+        assert!(!begin(false).is_paused());
+        assert!(begin(true).is_paused());
+        let mut paused = begin(false);
+        paused.by_hand = true;
+        paused.remember();
+        paused.remember();
+        assert!(begin(false).is_paused(), "as it was left");
+        paused.by_hand = false;
+        paused.remember();
+        paused.remember();
+        assert!(!begin(false).is_paused());
     }
 }

@@ -75,6 +75,24 @@ async fn a_pause_is_told_and_ends_and_the_led_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_outlives_the_program() {
+    let (server, state_dir) = (server().await, tempfile::tempdir().unwrap());
+    let url = websocket_url(&server);
+    let mut camera = Camera::start(&["--server", &url], state_dir.path());
+    camera.wait_for(&["joined"]);
+    camera.signal(SIGUSR1);
+    camera.wait_for(&["paused: the camera is closed"]);
+    camera.signal(nix::sys::signal::Signal::SIGKILL);
+    let mut camera = Camera::start(&["--server", &url], state_dir.path());
+    camera.wait_for(&["paused: the camera is closed"]);
+    assert!(!camera.log().iter().any(|line| line.contains("source opened")));
+    camera.signal(SIGUSR2);
+    camera.wait_for(&["source opened"]);
+    drop(camera);
+    stop(server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_camera_that_begins_paused_is_not_opened() {
     let (server, state_dir) = (server().await, tempfile::tempdir().unwrap());
     let url = websocket_url(&server);

@@ -2,6 +2,9 @@
 
 use super::inventory::{CameraInfo, Kind};
 
+/// What stands before the serial number in a camera's bus.
+pub(super) const SERIAL: &str = " serial ";
+
 /// A camera of the inventory, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
@@ -38,14 +41,20 @@ fn rank(camera: &CameraInfo) -> (bool, bool, bool, usize, &str) {
     (is_v4l2, !camera.signal, camera.inputs.len() > 1, if is_v4l2 { camera.id.len() } else { 0 }, &camera.id)
 }
 
-/// The camera that was at `bus`, wherever it is now; else the one that has the same name and is not at `taken`.
+/// The camera that was lost, wherever it is now: by its bus, by its place, else by its name and serial number.
 pub(super) fn find_again<'a>(cameras: &'a [CameraInfo], lost: &CameraInfo) -> Option<&'a CameraInfo> {
     let usable = || cameras.iter().filter(|camera| camera.kind == lost.kind && camera.is_usable());
     let same_bus = usable().find(|camera| camera.bus == lost.bus);
     let same_place = || usable().find(|camera| camera.id == lost.id);
-    // In another socket, and without a serial number: what it calls itself is all there is.
-    let same_name = || usable().find(|camera| camera.name == lost.name && camera.driver == lost.driver);
+    // In another socket: where there is no serial number, what it calls itself is all there is.
+    let who = |camera: &CameraInfo| (camera.name.clone(), camera.driver.clone(), serial(&camera.bus).map(str::to_owned));
+    let same_name = || usable().find(|camera| who(camera) == who(lost));
     same_bus.or_else(same_place).or_else(same_name)
+}
+
+/// The serial number in a camera's bus, if it has one.
+fn serial(bus: &str) -> Option<&str> {
+    Some(bus.split_once(SERIAL)?.1)
 }
 
 #[cfg(test)]
@@ -112,6 +121,10 @@ mod tests {
         assert_eq!(found(&[another.clone(), moved]).as_deref(), Some("/dev/video3"));
         assert_eq!(found(&[another, camera("/dev/video5")]).as_deref(), Some("/dev/video0"));
         assert_eq!(found(&[camera("/dev/video5")]).as_deref(), Some("/dev/video5"), "in another socket");
+        let twin = |serial: &str| CameraInfo { bus: format!("usb-2{SERIAL}{serial}"), ..camera("/dev/video5") };
+        let numbered = CameraInfo { bus: format!("usb-1{SERIAL}77"), ..camera("/dev/video0") };
+        assert!(find_again(&[twin("78")], &numbered).is_none(), "another one of the same make");
+        assert!(find_again(&[twin("77")], &numbered).is_some());
         let stranger = CameraInfo { name: "Other".into(), ..camera("/dev/video5") };
         assert_eq!(found(&[stranger]), None);
         let gone = CameraInfo { problem: Some("no permission".into()), ..camera("/dev/video0") };

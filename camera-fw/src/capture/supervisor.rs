@@ -90,8 +90,8 @@ impl Controls {
 
 /// Where frames go, and how many there were.
 pub trait Sink {
-    /// A frame of a source of this rate (frames a second).
-    fn frame(&mut self, frame: Frame, rate: f64);
+    /// A frame of a source of this rate (frames a second). False if those before it turned out to hold no picture.
+    fn frame(&mut self, frame: Frame, rate: f64) -> bool;
     /// A damaged frame was skipped.
     fn damaged(&mut self);
     /// The source is being closed: what is kept of its frames must be let go.
@@ -180,10 +180,12 @@ impl<'a, S: Sink> Supervisor<'a, S> {
                 break End::Interrupted;
             }
             match source.next(TICK) {
+                // A camera whose pictures cannot be read has none.
                 Ok(Delivery::Frame(frame)) => {
-                    self.recovery.frame(Instant::now());
-                    self.sink.frame(frame, rate);
-                    self.show(PictureState::Live);
+                    if self.sink.frame(frame, rate) {
+                        self.recovery.frame(Instant::now());
+                        self.show(PictureState::Live);
+                    }
                 }
                 Ok(Delivery::Damaged) => self.sink.damaged(),
                 Ok(Delivery::Nothing) => {}
@@ -275,14 +277,16 @@ mod tests {
         frames: AtomicUsize,
         damaged: AtomicUsize,
         closed: AtomicUsize,
+        unreadable: AtomicBool,
     }
 
     struct Keeps(Arc<Counts>, Option<Frame>);
 
     impl Sink for Keeps {
-        fn frame(&mut self, frame: Frame, _: f64) {
+        fn frame(&mut self, frame: Frame, _: f64) -> bool {
             self.0.frames.fetch_add(1, Ordering::Relaxed);
             self.1 = Some(frame);
+            !self.0.unreadable.load(Ordering::Relaxed)
         }
 
         fn damaged(&mut self) {
@@ -400,6 +404,17 @@ mod tests {
         assert!(matches!(run.error(), CaptureError::Stalled { .. }));
         assert!(counts.damaged.load(Ordering::Relaxed) > 100);
         assert_eq!(counts.frames.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_camera_whose_frames_hold_no_picture_is_silent_too() {
+        let run = Run::of([Attempt::Streams(Vec::new())]);
+        run.until_shown(PictureState::Live);
+        run.counts.unreadable.store(true, Ordering::Relaxed);
+        run.until_shown(PictureState::Lost);
+        run.counts.unreadable.store(false, Ordering::Relaxed);
+        run.until_shown(PictureState::Live);
+        assert!(run.opened.load(Ordering::Relaxed) >= 2, "it was opened anew");
     }
 
     #[test]

@@ -26,6 +26,9 @@ const BUSY: f64 = 0.75;
 /// speed 4), so that after it the share is still below [`BUSY`].
 const EASY: f64 = 0.5;
 
+/// The same for speeds above 8, of which a step back takes 1.1 times the time (measured).
+const EASY_WHEN_FAST: f64 = 0.65;
+
 /// Above this share one step is not enough.
 const FAR_TOO_BUSY: f64 = 1.0;
 
@@ -117,6 +120,7 @@ impl Pace {
             self.spare = Duration::ZERO;
             return self.faster(share);
         }
+        let easy = if self.speed > 8 { EASY_WHEN_FAST } else { EASY };
         self.exhausted &= share >= EASY;
         if let Some(left) = self.trial {
             self.trial = left.checked_sub(span).filter(|left| !left.is_zero());
@@ -125,7 +129,7 @@ impl Pace {
                 self.patience = (self.patience / 2).max(PATIENCE);
             }
         }
-        self.spare = if share < EASY { self.spare + span } else { Duration::ZERO };
+        self.spare = if share < easy { self.spare + span } else { Duration::ZERO };
         (self.speed > self.preset && self.spare >= self.patience).then(|| self.slower())
     }
 
@@ -168,12 +172,24 @@ mod tests {
         let mut pace = Pace::new(8);
         assert_eq!(drive(&mut pace, 5, |_| 0.6), []);
         assert_eq!(
-            drive(&mut pace, 3, |speed| if speed < 10 { 0.9 } else { 0.6 }),
+            drive(&mut pace, 3, |speed| if speed < 10 { 0.9 } else { 0.7 }),
             [Step::Faster(9), Step::Faster(10)]
         );
         assert_eq!(drive(&mut pace, 9, |_| 0.3), [], "not yet");
         assert_eq!(drive(&mut pace, 30, |_| 0.3), [Step::Slower(9), Step::Slower(8)]);
         assert_eq!(drive(&mut pace, 60, |_| 0.3), [], "the preset's speed is the end");
+    }
+
+    #[test]
+    fn a_preset_that_leaves_little_is_come_back_to() {
+        // As a Pi 4 has it: 0.57 of the frame time at the preset's speed.
+        let cool = |speed: u8| 0.572 - 0.009 * f64::from(speed.saturating_sub(12));
+        let mut pace = Pace::new(12);
+        assert_eq!(drive(&mut pace, 60, cool), []);
+        drive(&mut pace, 60, |speed| cool(speed) * 1.5);
+        assert!(pace.speed() > 12, "warm");
+        drive(&mut pace, 300, cool);
+        assert_eq!(pace.speed(), 12, "and cool again");
     }
 
     #[test]

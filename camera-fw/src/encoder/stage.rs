@@ -139,6 +139,8 @@ impl EncodeStage {
         }
         self.obey()?;
         if !self.fanout.is_watched() {
+            // Nobody reads them, so nothing is known of them.
+            self.counters.unreadable.store(0, Ordering::Relaxed);
             return Ok(());
         }
         match self.encode(frame, rate, interval) {
@@ -191,9 +193,11 @@ impl EncodeStage {
             Err(damaged) => {
                 tracing::trace!(%damaged, "a frame was skipped");
                 self.counters.damaged.fetch_add(1, Ordering::Relaxed);
+                self.counters.unreadable.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         };
+        self.counters.unreadable.store(0, Ordering::Relaxed);
         let key = self.gate.is_due(began);
         if let Some(encoded) = encoder.encode(&picture, frame.captured_at, key)? {
             if encoded.key {

@@ -12,6 +12,7 @@ use v4l::v4l_sys::{
 use super::formats::readable;
 use super::ioctl::{Api, Capability, FourCc, FrameSize, Input, Node};
 use super::{controls, device_error, input};
+use crate::capture::auto::SERIAL;
 use crate::capture::inventory::{CameraInfo, Kind, Mode, Sizes};
 
 /// Where the kernel lists them.
@@ -170,7 +171,7 @@ fn place(bus: String, class: &Path) -> String {
     // The node belongs to an interface of a USB device, and that has the number.
     let device = fs::canonicalize(class.join("device")).ok();
     if let Some(serial) = device.and_then(|interface| attribute(interface.parent()?, "serial")) {
-        place += &format!(" serial {serial}");
+        place += &format!("{SERIAL}{serial}");
     }
     place
 }
