@@ -33,8 +33,7 @@ impl Health {
 
     /// Writes the line.
     pub fn report(&mut self, viewers: usize) {
-        let Counters { captured, missed, damaged, superseded, encoded, keyframes, bytes, .. } =
-            &*self.counters;
+        let Counters { captured, missed, damaged, superseded, encoded, keyframes, bytes, .. } = &*self.counters;
         let now = [captured, missed, damaged, superseded, encoded, keyframes, bytes];
         let now = now.map(|counter| counter.load(Ordering::Relaxed));
         let [captured, missed, damaged, superseded, encoded, keyframes, bytes] =

@@ -41,15 +41,36 @@ fn rank(camera: &CameraInfo) -> (bool, bool, bool, usize, &str) {
     (is_v4l2, !camera.signal, camera.inputs.len() > 1, if is_v4l2 { camera.id.len() } else { 0 }, &camera.id)
 }
 
-/// The camera that was lost, wherever it is now: by its bus, by its place, else by its name and serial number.
-pub(super) fn find_again<'a>(cameras: &'a [CameraInfo], lost: &CameraInfo) -> Option<&'a CameraInfo> {
-    let usable = || cameras.iter().filter(|camera| camera.kind == lost.kind && camera.is_usable());
-    let same_bus = usable().find(|camera| camera.bus == lost.bus);
-    let same_place = || usable().find(|camera| camera.id == lost.id);
-    // In another socket: where there is no serial number, what it calls itself is all there is.
-    let who = |camera: &CameraInfo| (camera.name.clone(), camera.driver.clone(), serial(&camera.bus).map(str::to_owned));
-    let same_name = || usable().find(|camera| who(camera) == who(lost));
-    same_bus.or_else(same_place).or_else(same_name)
+/// A camera that streamed, and what was beside it.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    /// It.
+    pub(super) camera: CameraInfo,
+    /// The buses of the other cameras that were there.
+    pub(super) others: Vec<String>,
+}
+
+impl Known {
+    /// The camera of this id among those that are there.
+    pub(super) fn of(id: &str, cameras: &[CameraInfo]) -> Option<Self> {
+        let camera = cameras.iter().find(|camera| camera.id == id)?.clone();
+        let others = cameras.iter().filter(|other| other.id != id).map(|other| other.bus.clone()).collect();
+        Some(Self { camera, others })
+    }
+
+    /// The camera again, wherever it is now: by its bus, by its place, else by its name and serial number.
+    pub(super) fn find<'a>(&self, cameras: &'a [CameraInfo]) -> Option<&'a CameraInfo> {
+        let lost = &self.camera;
+        let usable = || cameras.iter().filter(|camera| camera.kind == lost.kind && camera.is_usable());
+        let same_bus = usable().find(|camera| camera.bus == lost.bus);
+        let same_place = || usable().find(|camera| camera.id == lost.id);
+        // In another socket: where there is no serial number, what it calls itself is all there is. A twin that was there
+        // beside it is not it.
+        let who =
+            |camera: &CameraInfo| (camera.name.clone(), camera.driver.clone(), serial(&camera.bus).map(str::to_owned));
+        let same_name = || usable().find(|camera| who(camera) == who(lost) && !self.others.contains(&camera.bus));
+        same_bus.or_else(same_place).or_else(same_name)
+    }
 }
 
 /// The serial number in a camera's bus, if it has one.
@@ -115,16 +136,19 @@ mod tests {
     #[test]
     fn a_lost_camera_is_found_by_its_bus_then_by_its_place_then_by_its_name() {
         let lost = camera("/dev/video0");
+        let known = Known::of("/dev/video0", &[lost.clone(), camera("/dev/video8")]).unwrap();
         let moved = CameraInfo { bus: lost.bus.clone(), ..camera("/dev/video3") };
-        let found = |cameras: &[CameraInfo]| find_again(cameras, &lost).map(|camera| camera.id.clone());
+        let found = |cameras: &[CameraInfo]| known.find(cameras).map(|camera| camera.id.clone());
         let another = CameraInfo { name: "Other".into(), bus: "elsewhere".into(), ..camera("/dev/video0") };
         assert_eq!(found(&[another.clone(), moved]).as_deref(), Some("/dev/video3"));
         assert_eq!(found(&[another, camera("/dev/video5")]).as_deref(), Some("/dev/video0"));
         assert_eq!(found(&[camera("/dev/video5")]).as_deref(), Some("/dev/video5"), "in another socket");
-        let twin = |serial: &str| CameraInfo { bus: format!("usb-2{SERIAL}{serial}"), ..camera("/dev/video5") };
+        assert_eq!(found(&[camera("/dev/video8")]), None, "its twin, which was there all the time");
+        let twin = |serial: &str| [CameraInfo { bus: format!("usb-2{SERIAL}{serial}"), ..camera("/dev/video5") }];
         let numbered = CameraInfo { bus: format!("usb-1{SERIAL}77"), ..camera("/dev/video0") };
-        assert!(find_again(&[twin("78")], &numbered).is_none(), "another one of the same make");
-        assert!(find_again(&[twin("77")], &numbered).is_some());
+        let numbered = Known { camera: numbered, others: Vec::new() };
+        assert!(numbered.find(&twin("78")).is_none(), "another one of the same make");
+        assert!(numbered.find(&twin("77")).is_some());
         let stranger = CameraInfo { name: "Other".into(), ..camera("/dev/video5") };
         assert_eq!(found(&[stranger]), None);
         let gone = CameraInfo { problem: Some("no permission".into()), ..camera("/dev/video0") };

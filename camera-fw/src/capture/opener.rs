@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::auto::Known;
 use super::hotplug::Hotplug;
 use super::inventory::CameraInfo;
 use super::supervisor::{Opened, Opener};
@@ -24,7 +25,7 @@ pub struct CameraOpener {
     stand_in: bool,
     hotplug: Hotplug,
     /// The camera that was opened last.
-    known: Option<CameraInfo>,
+    known: Option<Known>,
     looked: Instant,
 }
 
@@ -40,8 +41,8 @@ impl CameraOpener {
             _ => open_device(Path::new(id), &self.settings, DeviceOptions::default())?,
         };
         let real = real_path(Path::new(id));
-        if let Some(camera) = cameras.iter().find(|camera| Path::new(&camera.id) == real) {
-            self.known = Some(camera.clone());
+        if let Some(known) = Known::of(&real.to_string_lossy(), cameras) {
+            self.known = Some(known);
         }
         Ok(opened(source, id))
     }
@@ -50,7 +51,7 @@ impl CameraOpener {
     fn device(&mut self, path: &Path) -> Result<Opened, CaptureError> {
         // libcamera's are no devices with a path, and looking for them takes its time.
         let cameras = v4l2::cameras();
-        let again = self.known.as_ref().and_then(|known| auto::find_again(&cameras, known));
+        let again = self.known.as_ref().and_then(|known| known.find(&cameras));
         let id = again.map_or_else(|| path.display().to_string(), |camera| camera.id.clone());
         self.camera(&id, &cameras)
     }
@@ -60,7 +61,7 @@ impl CameraOpener {
         self.looked = Instant::now();
         let mut left = cameras();
         if let Some(known) = &self.known
-            && let Some(again) = auto::find_again(&left, known)
+            && let Some(again) = known.find(&left)
         {
             let id = again.id.clone();
             return self.camera(&id, &left);

@@ -106,10 +106,7 @@ mended() {
 
 # While it is paused nobody has the camera open, and whoever wants can have it.
 paused() {
-	cat >/tmp/camera.toml <<-END
-		led = "/sys/class/leds/$led"
-		privacy_switch = "${switch_chip#/dev/}:$switch_line"
-	END
+	printf 'led = "%s"\nprivacy_switch = "%s"\n' $led $switch >/tmp/camera.toml
 	throw_switch 0
 	agent_with --source $camera --config /tmp/camera.toml
 	until_seen 1 'picture=Live'
