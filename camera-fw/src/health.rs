@@ -44,11 +44,12 @@ impl Health {
     }
 }
 
-/// A thread of the frame path that does nothing for so long hangs in a driver.
-const HANG: Duration = Duration::from_secs(15);
+/// A thread of the frame path that does nothing for so long hangs in a driver. To open a camera with all its controls can
+/// take half of it.
+const HANG: Duration = Duration::from_secs(30);
 
 /// Tells systemd that the program lives, as long as the threads of the frame path do; returns the name of one that has
-/// not moved for a quarter of a minute.
+/// not moved for half a minute.
 pub async fn watch(beats: impl Fn() -> [u64; 2]) -> &'static str {
     let systemd = sd_notify::watchdog_enabled();
     let beat = systemd.map_or(HANG / 5, |limit| limit / 3).clamp(Duration::from_millis(100), HANG / 5);

@@ -17,6 +17,8 @@ use gpiocdev::line::{Bias, EdgeDetection, Value};
 use gpiocdev::tokio::AsyncRequest;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::private_file;
+
 /// Contacts of a switch bounce for some milliseconds.
 const DEBOUNCE: Duration = Duration::from_millis(20);
 
@@ -107,7 +109,8 @@ impl Privacy {
             pause: signal(SignalKind::user_defined1())?,
             resume: signal(SignalKind::user_defined2())?,
             switch: line.map(Switch::open).transpose()?,
-            by_hand: paused || note.exists(),
+            // What cannot be told counts as paused.
+            by_hand: paused || note.try_exists().unwrap_or(true),
             note,
         })
     }
@@ -139,7 +142,7 @@ impl Privacy {
 
     fn remember(&self) {
         let noted = match fs::remove_file(&self.note) {
-            _ if self.by_hand => fs::write(&self.note, ""),
+            _ if self.by_hand => private_file::create(&self.note, b""),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         };

@@ -136,6 +136,8 @@ impl Archive {
     pub(crate) fn unpack(&self, packages: &[&str], extent: Extent, tree: &Path) -> Result<()> {
         fs::create_dir_all(tree).with_context(|| format!("cannot make {}", tree.display()))?;
         let archives = self.folder.join("cache/archives");
+        // What an interrupted run has left there apt would not name, and so it would not be unpacked.
+        empty(&archives)?;
         // The lists may be missing, or name what the mirror has replaced since.
         let files = self.fetch(packages, extent, &archives).or_else(|_| {
             self.refresh()?;
@@ -265,6 +267,17 @@ fn depended_on(depends: &str, prefix: &str) -> Option<String> {
 fn file_names(uris: &str) -> Vec<String> {
     let names = uris.lines().filter_map(|line| line.split_whitespace().nth(1));
     names.filter(|name| name.ends_with(".deb")).map(str::to_owned).collect()
+}
+
+/// Removes the packages in a folder.
+fn empty(archives: &Path) -> Result<()> {
+    for entry in fs::read_dir(archives).with_context(|| format!("cannot list {}", archives.display()))? {
+        let path = entry.with_context(|| format!("cannot list {}", archives.display()))?.path();
+        if path.extension().is_some_and(|kind| kind == "deb") {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

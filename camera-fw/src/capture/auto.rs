@@ -46,8 +46,9 @@ fn rank(camera: &CameraInfo) -> (bool, bool, bool, usize, &str) {
 pub(super) struct Known {
     /// It.
     pub(super) camera: CameraInfo,
-    /// The buses of the other cameras that were there.
-    pub(super) others: Vec<String>,
+    /// The buses of the other cameras that were there with it, or were there still when it was missed.
+    others: Vec<String>,
+    was_missed: bool,
 }
 
 impl Known {
@@ -55,21 +56,28 @@ impl Known {
     pub(super) fn of(id: &str, cameras: &[CameraInfo]) -> Option<Self> {
         let camera = cameras.iter().find(|camera| camera.id == id)?.clone();
         let others = cameras.iter().filter(|other| other.id != id).map(|other| other.bus.clone()).collect();
-        Some(Self { camera, others })
+        Some(Self { camera, others, was_missed: false })
     }
 
-    /// The camera again, wherever it is now: by its bus, by its place, else by its name and serial number.
+    /// When it has just been lost, whatever is there is another one: nobody plugs a camera in elsewhere in that moment.
+    pub(super) fn look_round(&mut self, cameras: &[CameraInfo]) {
+        if !std::mem::replace(&mut self.was_missed, true) {
+            let others = cameras.iter().map(|camera| &camera.bus).filter(|bus| **bus != self.camera.bus);
+            self.others.extend(others.cloned());
+        }
+    }
+
+    /// The camera again, wherever it is now: by its bus, else by its name and serial number.
     pub(super) fn find<'a>(&self, cameras: &'a [CameraInfo]) -> Option<&'a CameraInfo> {
         let lost = &self.camera;
         let usable = || cameras.iter().filter(|camera| camera.kind == lost.kind && camera.is_usable());
         let same_bus = usable().find(|camera| camera.bus == lost.bus);
-        let same_place = || usable().find(|camera| camera.id == lost.id);
         // In another socket: where there is no serial number, what it calls itself is all there is. A twin that was there
         // beside it is not it.
         let who =
             |camera: &CameraInfo| (camera.name.clone(), camera.driver.clone(), serial(&camera.bus).map(str::to_owned));
         let same_name = || usable().find(|camera| who(camera) == who(lost) && !self.others.contains(&camera.bus));
-        same_bus.or_else(same_place).or_else(same_name)
+        same_bus.or_else(same_name)
     }
 }
 
@@ -134,19 +142,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_camera_is_found_by_its_bus_then_by_its_place_then_by_its_name() {
+    fn a_lost_camera_is_found_by_its_bus_then_by_its_name() {
         let lost = camera("/dev/video0");
-        let known = Known::of("/dev/video0", &[lost.clone(), camera("/dev/video8")]).unwrap();
+        let mut known = Known::of("/dev/video0", &[lost.clone(), camera("/dev/video8")]).unwrap();
+        known.look_round(&[camera("/dev/video8"), camera("/dev/video9")]);
+        known.look_round(&[camera("/dev/video5")]);
         let moved = CameraInfo { bus: lost.bus.clone(), ..camera("/dev/video3") };
         let found = |cameras: &[CameraInfo]| known.find(cameras).map(|camera| camera.id.clone());
         let another = CameraInfo { name: "Other".into(), bus: "elsewhere".into(), ..camera("/dev/video0") };
         assert_eq!(found(&[another.clone(), moved]).as_deref(), Some("/dev/video3"));
-        assert_eq!(found(&[another, camera("/dev/video5")]).as_deref(), Some("/dev/video0"));
+        assert_eq!(found(&[another]), None, "another one in its place");
         assert_eq!(found(&[camera("/dev/video5")]).as_deref(), Some("/dev/video5"), "in another socket");
         assert_eq!(found(&[camera("/dev/video8")]), None, "its twin, which was there all the time");
+        assert_eq!(found(&[camera("/dev/video9")]), None, "its twin, which was there when it was missed");
         let twin = |serial: &str| [CameraInfo { bus: format!("usb-2{SERIAL}{serial}"), ..camera("/dev/video5") }];
         let numbered = CameraInfo { bus: format!("usb-1{SERIAL}77"), ..camera("/dev/video0") };
-        let numbered = Known { camera: numbered, others: Vec::new() };
+        let numbered = Known { camera: numbered, others: Vec::new(), was_missed: false };
         assert!(numbered.find(&twin("78")).is_none(), "another one of the same make");
         assert!(numbered.find(&twin("77")).is_some());
         let stranger = CameraInfo { name: "Other".into(), ..camera("/dev/video5") };

@@ -189,6 +189,12 @@ pub enum CaptureError {
         "there is no camera; plug one in (`camera-fw devices` lists what is there), or show the pattern meanwhile: no_camera = \"pattern\""
     )]
     NoCamera,
+    /// There are cameras, and none of them works.
+    #[error("none of the cameras can be used: {reason}")]
+    NoneUsable {
+        /// What is wrong with the first.
+        reason: String,
+    },
     /// No frame for too long.
     #[error("{name} delivered no frame for {} s", waited.as_secs())]
     Stalled {
@@ -230,7 +236,7 @@ impl CaptureError {
     /// What may help.
     fn trouble(&self) -> Trouble {
         match self {
-            Self::NoDevice { .. } | Self::NoCamera | Self::Gone { .. } => Trouble::Absent,
+            Self::NoDevice { .. } | Self::NoCamera | Self::NoneUsable { .. } | Self::Gone { .. } => Trouble::Absent,
             Self::NoModule | Self::UnknownModule { .. } => Trouble::Absent,
             Self::Permission { .. } => Trouble::Denied,
             Self::Busy { .. }

@@ -51,31 +51,35 @@ impl CameraOpener {
     fn device(&mut self, path: &Path) -> Result<Opened, CaptureError> {
         // libcamera's are no devices with a path, and looking for them takes its time.
         let cameras = v4l2::cameras();
-        let again = self.known.as_ref().and_then(|known| known.find(&cameras));
-        let id = again.map_or_else(|| path.display().to_string(), |camera| camera.id.clone());
+        let id = self.again(&cameras).unwrap_or_else(|| path.display().to_string());
         self.camera(&id, &cameras)
+    }
+
+    /// Where the camera is now that worked last.
+    fn again(&mut self, cameras: &[CameraInfo]) -> Option<String> {
+        let known = self.known.as_mut()?;
+        known.look_round(cameras);
+        known.find(cameras).map(|camera| camera.id.clone())
     }
 
     /// The camera that worked last, else the best; if that is refused, the next best.
     fn best(&mut self) -> Result<Opened, CaptureError> {
         self.looked = Instant::now();
-        let mut left = cameras();
-        if let Some(known) = &self.known
-            && let Some(again) = known.find(&left)
-        {
-            let id = again.id.clone();
-            return self.camera(&id, &left);
+        let cameras = cameras();
+        if let Some(id) = self.again(&cameras) {
+            return self.camera(&id, &cameras);
         }
+        let mut left = cameras.clone();
         let mut refusal = None;
         while let Some(choice) = auto::choose(&left) {
-            match self.camera(&choice.id, &left) {
+            match self.camera(&choice.id, &cameras) {
                 Ok(opened) => {
                     tracing::info!(camera = %choice.id, why = %choice.why, "camera chosen");
                     return Ok(opened);
                 }
                 Err(error) => {
-                    tracing::warn!(camera = %choice.id, %error, "a camera is passed over");
-                    refusal.get_or_insert(error);
+                    tracing::debug!(camera = %choice.id, %error, "a camera is passed over");
+                    refusal.get_or_insert_with(|| error.to_string());
                 }
             }
             left.retain(|camera| camera.id != choice.id);
@@ -83,7 +87,9 @@ impl CameraOpener {
         if self.stand_in {
             return Ok(Opened { is_stand_in: true, ..self.pattern() });
         }
-        Err(refusal.unwrap_or(CaptureError::NoCamera))
+        // Whichever it was, another may come: it is waited for.
+        let problem = || cameras.iter().find_map(|camera| camera.problem.clone());
+        Err(refusal.or_else(problem).map_or(CaptureError::NoCamera, |reason| CaptureError::NoneUsable { reason }))
     }
 
     fn pattern(&self) -> Opened {

@@ -18,7 +18,10 @@
 use std::time::{Duration, Instant};
 
 /// No frame for so long: the camera hangs.
-pub(super) const STALL: Duration = Duration::from_secs(2);
+const STALL: Duration = Duration::from_secs(2);
+
+/// The first frame may take longer: a sensor that finds its exposure, a grabber that finds its signal.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// Openings in a row that bring no lasting stream.
 const TRIES: u32 = 3;
@@ -97,7 +100,8 @@ impl Recovery {
     /// How long there has been no frame, if that is too long.
     pub(super) fn stalled(&self, now: Instant) -> Option<Duration> {
         let silent = now.saturating_duration_since(self.heard?);
-        (silent >= STALL).then_some(silent)
+        let patience = if self.flowing_since.is_some() { STALL } else { FIRST };
+        (silent >= patience).then_some(silent)
     }
 
     /// Opening it failed, or its stream ended.
@@ -149,9 +153,10 @@ mod tests {
         assert_eq!(recovery.stalled(start), None, "not open yet");
         recovery.opened(start);
         assert_eq!(recovery.stalled(start + SECOND), None);
-        assert_eq!(recovery.stalled(start + 2 * SECOND), Some(2 * SECOND), "the first frame may not be late either");
+        assert_eq!(recovery.stalled(start + 5 * SECOND), Some(5 * SECOND), "the first frame has a little longer");
         recovery.frame(start + 2 * SECOND);
         assert_eq!(recovery.stalled(start + 3 * SECOND), None);
+        assert_eq!(recovery.stalled(start + 4 * SECOND), Some(2 * SECOND));
     }
 
     #[test]

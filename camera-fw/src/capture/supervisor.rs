@@ -17,7 +17,7 @@ use crate::frame::Frame;
 pub(crate) const TICK: Duration = Duration::from_millis(200);
 
 /// Looking for a camera although nobody has said that one was plugged in.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Finds a camera, and opens it.
 pub trait Opener: Send {
@@ -226,7 +226,7 @@ impl<'a, S: Sink> Supervisor<'a, S> {
         Ok(())
     }
 
-    /// Once for each kind of trouble: it is looked at again every two seconds, for days.
+    /// Once for each kind of trouble: it is looked at again every few seconds, for days.
     fn complain(&mut self, error: &CaptureError, consequence: &str) {
         let text = error.to_string();
         if self.complaint.as_ref() != Some(&text) {
@@ -392,9 +392,9 @@ mod tests {
             Run::of([Attempt::Streams(vec![Step::Frames(1), Step::Silence]), Attempt::Streams(vec![Step::Silence])]);
         let opened = run.opened.clone();
         let error = run.error();
-        assert_eq!(error.to_string(), "fake delivered no frame for 2 s");
+        assert_eq!(error.to_string(), "fake delivered no frame for 5 s");
         assert_eq!(opened.load(Ordering::Relaxed), 4, "three times anew, in vain");
-        assert!(begun.elapsed() >= Duration::from_secs(8));
+        assert!(begun.elapsed() >= Duration::from_secs(17));
     }
 
     #[test]

@@ -22,6 +22,9 @@ const KEYFRAME_DISTANCE: Duration = Duration::from_millis(300);
 /// Errors in a row that end the frame path: a third of a second of them.
 const TRIES: u32 = 10;
 
+/// Damaged pictures in a row that are worth a word.
+const UNREADABLE: u64 = 10;
+
 /// What the stage needs of an encoder.
 pub trait Encoder {
     /// Picture size that it was made for.
@@ -193,7 +196,9 @@ impl EncodeStage {
             Err(damaged) => {
                 tracing::trace!(%damaged, "a frame was skipped");
                 self.counters.damaged.fetch_add(1, Ordering::Relaxed);
-                self.counters.unreadable.fetch_add(1, Ordering::Relaxed);
+                if self.counters.unreadable.fetch_add(1, Ordering::Relaxed) == UNREADABLE {
+                    tracing::warn!(%damaged, "none of the camera's pictures can be read");
+                }
                 return Ok(());
             }
         };
