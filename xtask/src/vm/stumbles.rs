@@ -5,9 +5,9 @@ use super::verdict::{Check, Section, ensure};
 /// How often the camera is unplugged.
 pub(super) const CYCLES: u32 = 100;
 
-/// What the agent may hold more after all of them than after the first ten, in KiB: nothing, but for the allocator's
-/// habits.
-const GROWTH: u32 = 512;
+/// What the agent may hold more after all of them than after the first half, in KiB: nothing, but for the allocator's
+/// habits. One frame or encoder kept at each time would be tens of thousands.
+const GROWTH: u32 = 1_024;
 
 /// Name, section, what must be true of it.
 pub(super) const CHECKS: &[Check] = &[

@@ -48,23 +48,22 @@ stop_agent() {
 # unplug_and_return CYCLE: takes the driver from its device and gives it back. Every second time somebody keeps the old node
 # open, so that the camera comes back under another number.
 unplug_and_return() {
-	holder=
-	node=$(sed -n 's/.*source opened source=\([^ ]*\).*/\1/p' $log | tail -n 1)
-	if [ $(($1 % 2)) = 0 ]; then
-		sleep 1000 <"$node" &
-		holder=$!
-	fi
+	node=$(opened)
+	[ $(($1 % 2)) = 1 ] || exec 3<"$node"
 	echo vivid.0 >$driver/unbind
-	until_seen "$1" 'picture=Lost' || return 1
+	# Before the first picture there was none either.
+	until_seen $(($1 + 1)) 'picture=Lost' || return 1
 	begun=$(clock)
 	echo vivid.0 >$driver/bind
 	until_seen $(($1 + 1)) 'picture=Live' || return 1
 	took=$(($(clock) - begun))
 	[ $took -le $worst ] || worst=$took
-	now=$(sed -n 's/.*source opened source=\([^ ]*\).*/\1/p' $log | tail -n 1)
-	[ "$now" = "$node" ] || moved=$((moved + 1))
-	[ -z "$holder" ] || kill $holder
+	[ "$(opened)" = "$node" ] || moved=$((moved + 1))
+	exec 3<&-
 }
+
+# The node that was opened last.
+opened() { sed -n 's/.*source opened source=\([^ ]*\).*/\1/p' $log | tail -n 1; }
 
 # replug CYCLES
 replug() {
@@ -74,7 +73,7 @@ replug() {
 	while [ $cycle -lt "$1" ]; do
 		cycle=$((cycle + 1))
 		unplug_and_return $cycle || break
-		[ $cycle != 10 ] || early=$(holdings)
+		[ $cycle != 50 ] || early=$(holdings)
 	done
 	echo "cycles=$cycle worst_ms=$worst moved=$moved early=$early late=$(holdings)"
 	stop_agent
