@@ -147,7 +147,7 @@ mod tests {
         let mut known = Known::of("/dev/video0", &[lost.clone(), camera("/dev/video8")]).unwrap();
         known.look_round(&[camera("/dev/video8"), camera("/dev/video9")]);
         known.look_round(&[camera("/dev/video5")]);
-        let moved = CameraInfo { bus: lost.bus.clone(), ..camera("/dev/video3") };
+        let moved = CameraInfo { bus: lost.bus, ..camera("/dev/video3") };
         let found = |cameras: &[CameraInfo]| known.find(cameras).map(|camera| camera.id.clone());
         let another = CameraInfo { name: "Other".into(), bus: "elsewhere".into(), ..camera("/dev/video0") };
         assert_eq!(found(&[another.clone(), moved]).as_deref(), Some("/dev/video3"));
