@@ -86,9 +86,12 @@ impl Listed {
         if camera.inputs.len() > 1 {
             let _ = writeln!(text, "    inputs: {}", camera.inputs.join(", "));
         }
-        for mode in &camera.modes {
-            let note = if mode.usable { "" } else { "  (not readable here)" };
-            let _ = writeln!(text, "    {}  {}{note}", mode.format, sizes(&mode.sizes));
+        for mode in camera.modes.iter().filter(|mode| mode.usable) {
+            let _ = writeln!(text, "    {}  {}", mode.format, sizes(&mode.sizes));
+        }
+        let unread: Vec<_> = camera.modes.iter().filter(|mode| !mode.usable).map(|mode| mode.format.as_str()).collect();
+        if !unread.is_empty() {
+            let _ = writeln!(text, "    not read here: {}", unread.join(", "));
         }
         if !camera.controls.is_empty() {
             let controls = camera.controls.iter().map(|control| {
@@ -170,7 +173,7 @@ mod tests {
             "/dev/video0  HD Webcam  (V4L2, uvcvideo, usb-0000:01:00.0-1.2)\n",
             "    YUYV  640x480 (30, 25, 20, 15, …)  1280x720 (10)\n",
             "    MJPG  1280x720 (30, 15)\n",
-            "    H264  1280x720  (not readable here)\n",
+            "    not read here: H264\n",
             "    controls: brightness = 128 (0 to 255)\n",
             "    used as: MJPG 1280x720 at 30 fps",
             "\nauto takes /dev/video0: it is the only usable camera.\n",
