@@ -104,7 +104,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
         () = &mut attend => None,
         _ = timeout(FIRST_SOURCE, picture.wait_for(Option::is_some)) => None,
     };
-    health::notify(&[NotifyState::Ready]);
+    if outcome.is_none() {
+        health::notify(&[NotifyState::Ready]);
+    }
     let outcome = loop {
         if let Some(outcome) = outcome {
             break outcome;

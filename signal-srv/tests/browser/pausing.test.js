@@ -106,7 +106,7 @@ scenario('a camera whose sensor is not there says so, and that it is paused', as
     assert.equal(await viewer.made(), 1);
 });
 
-scenario('a camera that goes while it is paused is gone, and shown when it is back', async (stage) => {
+scenario('a camera that goes while it is paused is gone, and paused when it is back', async (stage) => {
     const { camera } = await stage.serverAndCamera();
     const viewer = await stage.viewer(camera.link);
     await viewer.shows('live');
@@ -115,6 +115,8 @@ scenario('a camera that goes while it is paused is gone, and shown when it is ba
     await camera.stop('SIGKILL');
     await viewer.shows('camera-gone');
     await camera.start();
+    await viewer.shows('paused');
+    camera.resume();
     await viewer.shows('live');
     await viewer.watches();
 });
