@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
@@ -22,6 +23,12 @@ pub(crate) const RELEASE: &str = "trixie";
 
 /// The mirror to use where the system's own apt knows none of Debian's.
 const MIRROR: &str = "ROOMCAM_DEBIAN_MIRROR";
+
+/// The same for the security updates, which have a place of their own.
+const SECURITY_MIRROR: &str = "ROOMCAM_DEBIAN_SECURITY_MIRROR";
+
+/// After so long apt is asked again what there is. A point release or a security update does not wait for a fault.
+const LISTS_KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The keys that Debian signs its lists with, from the package `debian-archive-keyring`.
 const KEYRINGS: [&str; 2] =
@@ -117,10 +124,15 @@ impl Archive {
         }
         let lock = lock(&folder.join("lock"))?;
         write(&folder.join("apt.conf"), &settings(&folder, architecture))?;
-        write(&folder.join("sources.list"), &source(&mirror()?, keyring()?))?;
+        write(&folder.join("sources.list"), &(sources()?.join("\n") + "\n"))?;
         // Nothing is installed there.
         write(&folder.join("status"), "")?;
-        Ok(Self { folder, _lock: lock })
+        let archive = Self { folder, _lock: lock };
+        if archive.lists_are_old() {
+            // Without the network, what was known before is still of use.
+            let _ = archive.refresh();
+        }
+        Ok(archive)
     }
 
     /// The package that a metapackage stands for: the first that it depends on whose name begins so.
@@ -170,9 +182,27 @@ impl Archive {
         Ok(files)
     }
 
+    /// The files that these packages and all that they depend on come in: other ones for other versions.
+    pub(crate) fn files(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let ask = || {
+            let mut command = self.apt("apt-get");
+            command.args(["--quiet", "--quiet", "--yes", "--print-uris", "--no-install-recommends", "--download-only"]);
+            let files = file_names(&run::output(command.arg("install").args(packages)).unwrap_or_default());
+            ensure!(!files.is_empty(), "apt does not know where to get {}", packages.join(", "));
+            Ok(files)
+        };
+        ask().or_else(|_| self.refresh().and_then(|()| ask()))
+    }
+
+    fn lists_are_old(&self) -> bool {
+        let refreshed = self.folder.join("refreshed").metadata().and_then(|data| data.modified());
+        !refreshed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LISTS_KEEP))
+    }
+
     fn refresh(&self) -> Result<()> {
         let advice = "if the signature cannot be checked, the package debian-archive-keyring is too old";
-        run::to_the_end_silently(self.apt("apt-get").args(["--quiet", "--quiet", "update"])).context(advice)
+        run::to_the_end_silently(self.apt("apt-get").args(["--quiet", "--quiet", "update"])).context(advice)?;
+        write(&self.folder.join("refreshed"), "")
     }
 
     fn apt(&self, program: &str) -> Command {
@@ -218,9 +248,22 @@ fn settings(folder: &Path, architecture: Architecture) -> String {
     )
 }
 
-/// Only the lists of packages are of use: no translations, icons or metadata for desktops.
-fn source(mirror: &str, keyring: &str) -> String {
-    format!("deb [target=Packages signed-by={keyring}] {mirror} {RELEASE} main\n")
+/// The release, its updates, and its security updates, as apt's `sources.list` has them. Only the lists of packages are
+/// of use: no translations, icons or metadata for desktops.
+pub(crate) fn sources() -> Result<Vec<String>> {
+    let (mirror, keyring) = (mirror()?, keyring()?);
+    let mut sources = vec![source(&mirror, RELEASE, keyring), source(&mirror, &format!("{RELEASE}-updates"), keyring)];
+    match security_mirror() {
+        Some(mirror) => sources.push(source(&mirror, &format!("{RELEASE}-security"), keyring)),
+        None => println!(
+            "No mirror of Debian's security updates is known; name one in the environment ({SECURITY_MIRROR})."
+        ),
+    }
+    Ok(sources)
+}
+
+fn source(mirror: &str, suite: &str, keyring: &str) -> String {
+    format!("deb [target=Packages signed-by={keyring}] {mirror} {suite} main non-free-firmware")
 }
 
 /// Whether the system can tell Debian's lists from anybody's.
@@ -238,24 +281,31 @@ fn mirror() -> Result<String> {
     if let Ok(named) = env::var(MIRROR) {
         return Ok(named);
     }
-    let ask = || {
-        let mut targets = Command::new("apt-get");
-        targets.args(["indextargets", "--format", "$(LABEL) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]);
-        run::output(&mut targets).and_then(|targets| debian_in(&targets))
-    };
-    if let Some(mirror) = ask() {
+    if let Some(mirror) = system_s("Debian") {
         return Ok(mirror);
     }
     // Without lists it does not know whose repositories it has.
     system::refresh_package_lists()?;
-    ask().with_context(|| {
+    system_s("Debian").with_context(|| {
         format!("the system's apt knows no mirror of Debian; name one in the environment ({MIRROR}=http://…/debian)")
     })
 }
 
+fn security_mirror() -> Option<String> {
+    env::var(SECURITY_MIRROR).ok().or_else(|| system_s("Debian-Security"))
+}
+
+/// The place of a repository that the system's apt knows by this label.
+fn system_s(label: &str) -> Option<String> {
+    let mut targets = Command::new("apt-get");
+    targets.args(["indextargets", "--format", "$(LABEL) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"]);
+    run::output(&mut targets).and_then(|targets| labelled(&targets, label))
+}
+
 /// Of `Debian main http://…/debian/`.
-fn debian_in(targets: &str) -> Option<String> {
-    targets.lines().find_map(|line| line.strip_prefix("Debian main ")).map(str::to_owned)
+fn labelled(targets: &str, label: &str) -> Option<String> {
+    let uris = targets.lines().filter_map(|line| line.strip_prefix(label)?.strip_prefix(" main "));
+    uris.map(str::to_owned).next()
 }
 
 fn depended_on(depends: &str, prefix: &str) -> Option<String> {
@@ -290,8 +340,9 @@ mod tests {
                        Debian-Security main http://deb.example.org/debian-security/\n\
                        Debian contrib http://deb.example.org/other/\n\
                        Debian main http://deb.example.org/debian/\n";
-        assert_eq!(debian_in(targets).unwrap(), "http://deb.example.org/debian/");
-        assert_eq!(debian_in("$(LABEL) main http://deb.example.org/debian/\n"), None);
+        assert_eq!(labelled(targets, "Debian").unwrap(), "http://deb.example.org/debian/");
+        assert_eq!(labelled(targets, "Debian-Security").unwrap(), "http://deb.example.org/debian-security/");
+        assert_eq!(labelled("$(LABEL) main http://deb.example.org/debian/\n", "Debian"), None);
     }
 
     #[test]
@@ -314,7 +365,8 @@ mod tests {
         let text = settings(Path::new("/t/arm64"), Architecture::Arm64);
         assert!(text.contains("Dir::State::status \"/t/arm64/status\";\n"));
         assert!(text.contains("APT::Architecture \"arm64\";\n"));
-        let line = source("http://deb.example.org/debian/", "/k.gpg");
-        assert_eq!(line, "deb [target=Packages signed-by=/k.gpg] http://deb.example.org/debian/ trixie main\n");
+        let line = source("http://deb.example.org/debian/", "trixie-updates", "/k.gpg");
+        let expected = "deb [target=Packages signed-by=/k.gpg] http://deb.example.org/debian/ trixie-updates main non-free-firmware";
+        assert_eq!(line, expected);
     }
 }
