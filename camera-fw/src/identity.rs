@@ -135,6 +135,12 @@ impl Identity {
         Self::parse(&text).map_err(|problem| damaged(&problem))
     }
 
+    /// The identity of a file that is somewhere else. What is wrong with it is said without a quotation.
+    #[cfg(feature = "appliance")]
+    pub(crate) fn from_provisioning(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let form: Form = toml::from_str(text).map_err(|error| {
             // Not the parser's message: it quotes the line, which may hold the key.
@@ -180,7 +186,7 @@ impl Identity {
     }
 
     /// The text of the file.
-    fn to_file(&self) -> String {
+    pub(crate) fn to_file(&self) -> String {
         let hex = |bytes: &[u8; 32]| Code::from_bytes(*bytes).to_hex();
         let form = Form { version: VERSION, private_key: hex(self.0.private_key()), nonce: hex(self.0.nonce()) };
         HEADER.to_owned() + &toml::to_string(&form).expect("three plain values serialize")

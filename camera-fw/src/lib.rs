@@ -26,6 +26,8 @@
 //! session. Nothing but this crate's own messages reaches the log; codes, SDP and candidates are in none of them.
 
 pub mod agent;
+#[cfg(feature = "appliance")]
+pub mod appliance;
 pub mod capture;
 pub mod code;
 pub mod config;

@@ -60,6 +60,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// What the image starts before and after the camera.
+    #[cfg(feature = "appliance")]
+    #[command(subcommand)]
+    Appliance(camera_fw::appliance::Command),
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +96,11 @@ fn main() -> ExitCode {
     if let Err(problem) = start_log(&cli.options.log) {
         return complain(USAGE, &problem);
     }
+    #[cfg(feature = "appliance")]
+    if let Some(Command::Appliance(command)) = &cli.command {
+        // It makes the configuration that everything else begins with.
+        return camera_fw::appliance::run(command).map_or_else(|error| complain(1, &error), |()| ExitCode::SUCCESS);
+    }
     let config = match configure(&cli.options) {
         Ok(config) => config,
         Err(error) => return complain(USAGE, &error),
@@ -111,6 +120,8 @@ fn main() -> ExitCode {
                 let listing = Listing::new(capture::cameras(), config.camera.wanted);
                 print(&if json { listing.to_json() } else { listing.to_text() })
             }
+            #[cfg(feature = "appliance")]
+            Command::Appliance(_) => Ok(()),
         }
     };
     match outcome {

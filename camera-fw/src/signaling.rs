@@ -122,17 +122,7 @@ impl TlsTrust {
         let (added, skipped) = roots.add_parsable_certificates(native.certs);
         tracing::debug!(added, skipped, "certificates of the system");
         if let Some(path) = ca {
-            let failed = |problem: String| CaError { path: path.into(), problem };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-            let mut count = 0;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-                count += 1;
-            }
-            if count == 0 {
-                return Err(failed("it holds none".into()));
-            }
+            add_file(&mut roots, path)?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -142,6 +132,29 @@ impl TlsTrust {
             .with_no_client_auth();
         Ok(Self(Arc::new(config)))
     }
+}
+
+/// Whether the file can be trusted: what [`TlsTrust::new`] would say of it.
+///
+/// # Errors
+/// If it cannot be read or holds no certificate.
+pub fn check_certificate(path: &Path) -> Result<(), CaError> {
+    add_file(&mut rustls::RootCertStore::empty(), path)
+}
+
+fn add_file(roots: &mut rustls::RootCertStore, path: &Path) -> Result<(), CaError> {
+    let failed = |problem: String| CaError { path: path.into(), problem };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
+    let mut count = 0;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err(failed("it holds none".into()));
+    }
+    Ok(())
 }
 
 /// Why a connection did not come about, or ended.

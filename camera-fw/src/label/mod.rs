@@ -31,6 +31,8 @@ mod sheet;
 
 #[cfg(feature = "label")]
 pub use make::write;
+#[cfg(feature = "appliance")]
+pub(crate) use make::{mark, svg};
 
 /// The arguments of `camera-fw label`.
 #[derive(Debug, clap::Args)]
