@@ -144,8 +144,9 @@ impl Archive {
         find().or_else(|_| self.refresh().and_then(|()| find()))
     }
 
-    /// Fetches packages and unpacks them into `tree`, which is made.
-    pub(crate) fn unpack(&self, packages: &[&str], extent: Extent, tree: &Path) -> Result<()> {
+    /// Fetches packages and unpacks them into `tree`, which is made. Gives the names of their files, which say what came
+    /// in which version.
+    pub(crate) fn unpack(&self, packages: &[&str], extent: Extent, tree: &Path) -> Result<Vec<String>> {
         fs::create_dir_all(tree).with_context(|| format!("cannot make {}", tree.display()))?;
         let archives = self.folder.join("cache/archives");
         // What an interrupted run has left there apt would not name, and so it would not be unpacked.
@@ -155,12 +156,12 @@ impl Archive {
             self.refresh()?;
             self.fetch(packages, extent, &archives)
         })?;
-        for file in files {
+        for file in &files {
             let file = archives.join(file);
             run::to_the_end_silently(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(tree))?;
             fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Gives the names of the files.

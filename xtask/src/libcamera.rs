@@ -29,13 +29,12 @@ pub(crate) fn impossible() -> Option<&'static str> {
 
 /// Builds the tests against the sysroot and runs them.
 pub(crate) fn run(tally: &mut Tally) -> Result<()> {
-    let own = Architecture::own().context("there is no libcamera for this machine")?;
-    let cross = Cross::to(own)?;
+    let cross = Cross::here()?;
     let stand_in = build_stand_in()?;
     let mut tests = cross.cargo("test");
     // A list: the paths may have spaces. The tests hand it on to the programs that they start.
     let preload = format!("LD_PRELOAD={}", stand_in.display());
-    tests.arg("--config").arg(format!("target.{}.runner=[\"env\", {preload:?}]", own.rust()));
+    tests.arg("--config").arg(format!("target.{}.runner=[\"env\", {preload:?}]", cross.sysroot.architecture.rust()));
     tests.args(["--package", "camera-fw"]).args(APPLIANCE);
     tests.args(["--lib", "--bins", "--test", "libcamera", "--test", "libcamera_anew"]);
     tests.env("ROOMCAM_VIRTUAL_CAMERAS", folder().join("cameras.yaml"));
@@ -46,8 +45,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
 
 /// The same checks as for everything else, which a system without libcamera cannot make for this part.
 pub(crate) fn clippy() -> Result<()> {
-    let own = Architecture::own().context("there is no libcamera for this machine")?;
-    let mut clippy = Cross::to(own)?.cargo("clippy");
+    let mut clippy = Cross::here()?.cargo("clippy");
     clippy.args(["--package", "camera-fw"]).args(APPLIANCE).args(["--all-targets", "--", "--deny", "warnings"]);
     run::to_the_end(&mut clippy)
 }

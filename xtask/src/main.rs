@@ -19,6 +19,7 @@ mod fences;
 mod libcamera;
 mod progress;
 mod run;
+mod smoke;
 mod source_text;
 mod sysroot;
 mod system;

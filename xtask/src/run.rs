@@ -67,6 +67,13 @@ impl Interrupts {
     }
 }
 
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // From here on they end us again, and what we start.
+        let _ = self.set.thread_unblock();
+    }
+}
+
 /// A program that runs beside us and whose log we read.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -134,6 +141,17 @@ impl Program {
 
     /// Waits for a line of its log that contains `text`, and gives that line.
     pub(crate) fn wait_for(&mut self, text: &str, within: Duration, interrupts: &Interrupts) -> Result<String> {
+        self.wait_until(text, |line| line.contains(text), within, interrupts)
+    }
+
+    /// Waits for a line of its log that is as wanted, and gives that line.
+    pub(crate) fn wait_until(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&str) -> bool,
+        within: Duration,
+        interrupts: &Interrupts,
+    ) -> Result<String> {
         let until = Instant::now() + within;
         loop {
             let found = {
@@ -142,7 +160,7 @@ impl Program {
                     Ok((lines, _)) => lines,
                     Err(poisoned) => poisoned.into_inner().0,
                 };
-                lines.iter().find(|line| line.contains(text)).cloned()
+                lines.iter().find(|line| wanted(line)).cloned()
             };
             if let Some(line) = found {
                 return Ok(line);
@@ -155,7 +173,7 @@ impl Program {
             }
             if Instant::now() > until {
                 bail!(
-                    "{} did not log `{text}` within {} s; its last lines:\n{}",
+                    "{} did not log `{what}` within {} s; its last lines:\n{}",
                     self.name,
                     within.as_secs(),
                     self.last_lines()
@@ -183,14 +201,14 @@ impl Program {
         shown.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// SIGTERM, and SIGKILL if that is not enough.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    /// SIGTERM, and SIGKILL if that is not enough. Tells how it ended.
+    pub(crate) fn stop(mut self) -> Result<ExitStatus> {
         self.end()
     }
 
-    fn end(&mut self) -> Result<()> {
-        if self.exited()?.is_some() {
-            return Ok(());
+    fn end(&mut self) -> Result<ExitStatus> {
+        if let Some(status) = self.exited()? {
+            return Ok(status);
         }
         let pid = Pid::from_raw(i32::try_from(self.child.id()).context("process id out of range")?);
         match kill(pid, Signal::SIGTERM) {
@@ -199,15 +217,14 @@ impl Program {
         }
         let until = Instant::now() + STOP_WITHIN;
         while Instant::now() < until {
-            if self.exited()?.is_some() {
-                return Ok(());
+            if let Some(status) = self.exited()? {
+                return Ok(status);
             }
             thread::sleep(Duration::from_millis(20));
         }
         eprintln!("{} did not stop within {} s and is killed", self.name, STOP_WITHIN.as_secs());
         self.child.kill().with_context(|| format!("cannot kill {}", self.name))?;
-        self.child.wait().with_context(|| format!("cannot wait for {}", self.name))?;
-        Ok(())
+        self.child.wait().with_context(|| format!("cannot wait for {}", self.name))
     }
 }
 

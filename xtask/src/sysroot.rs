@@ -18,13 +18,16 @@ use crate::progress::Step;
 use crate::workspace;
 
 /// To be raised when what is done with the packages changes.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
+
+/// In a sysroot: the packages in it, one file name (`libvpx-dev_1.15.0-2.1_arm64.deb`) a line.
+const PACKAGES: &str = "packages";
 
 /// The version of the compiler whose libraries the release has.
 const GCC: &str = "14";
 
 /// What building takes: libc, C++, and the libraries of the camera; and libcamera's modules for run time.
-const DEVELOPMENT: &[&str] = &[
+pub(crate) const DEVELOPMENT: &[&str] = &[
     "libc6-dev",
     "libgcc-14-dev",
     "libstdc++-14-dev",
@@ -92,6 +95,14 @@ impl Sysroot {
         format!("{}:{}", own.display(), self.root.join("usr/share/pkgconfig").display())
     }
 
+    /// The version of a library, as its file for pkg-config says.
+    pub(crate) fn version(&self, library: &str) -> Result<String> {
+        let file = self.libraries().join("pkgconfig").join(format!("{library}.pc"));
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let version = text.lines().find_map(|line| line.strip_prefix("Version:"));
+        Ok(version.with_context(|| format!("{} names no version", file.display()))?.trim().to_owned())
+    }
+
     /// The loader that starts its programs.
     pub(crate) fn loader(&self) -> PathBuf {
         self.root.join(match self.architecture {
@@ -122,7 +133,9 @@ fn make(architecture: Architecture, packages: &[&str], partial: &Path) -> Result
     if partial.exists() {
         fs::remove_dir_all(partial).with_context(|| format!("cannot remove {}", partial.display()))?;
     }
-    Archive::open(architecture)?.unpack(packages, Extent::Closed, partial)?;
+    let files = Archive::open(architecture)?.unpack(packages, Extent::Closed, partial)?;
+    let list = partial.join(PACKAGES);
+    fs::write(&list, files.join("\n") + "\n").with_context(|| format!("cannot write {}", list.display()))?;
     // Programs name their loader, and libc's linker script its parts, by the old places. These links are the business
     // of `base-files`, which nothing here depends on.
     for place in ["lib", "lib64"] {

@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Cross(Architecture),
     /// An emulated machine that runs what is built so.
     Guest,
+    /// Running a program of another machine as if it were one of this.
+    Emulator,
     /// Footage to encode, and pictures to compare.
     Footage,
 }
@@ -105,6 +107,12 @@ const GUEST: &[Package] = &[
     Package { apt: &["xz-utils"], generic: "xz", present: || program("xz").is_some() },
 ];
 
+const EMULATOR: &[Package] = &[Package {
+    apt: &["qemu-user-static"],
+    generic: "QEMU's user emulation (qemu-aarch64-static)",
+    present: || emulator().is_some(),
+}];
+
 /// Installs what is missing for this purpose, or says what to install.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
@@ -115,6 +123,7 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
         Purpose::Cross(Architecture::Amd64) => &[BUILD, SYSROOT, TO_AMD64],
         Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
         Purpose::Footage => &[FOOTAGE],
+        Purpose::Emulator => &[EMULATOR],
         Purpose::Guest => &[BUILD, SYSROOT, TO_ARM64, GUEST],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();
@@ -255,6 +264,11 @@ fn is_snap(file: &Path) -> bool {
     file.canonicalize().is_ok_and(|real| real.starts_with("/snap") || real.ends_with("snap"))
         || fs::read(file)
             .is_ok_and(|bytes| bytes.starts_with(b"#!") && String::from_utf8_lossy(&bytes).contains("/snap/"))
+}
+
+/// What runs programs for 64-bit ARM here.
+pub(crate) fn emulator() -> Option<PathBuf> {
+    ["qemu-aarch64-static", "qemu-aarch64"].iter().find_map(|name| program(name))
 }
 
 fn has_libvpx() -> bool {

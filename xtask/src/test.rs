@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use crate::check;
 use crate::progress::{Shown, Step, strong};
 use crate::run;
+use crate::smoke;
 use crate::system::{self, Purpose};
 use crate::tally::Tally;
 use crate::vm;
@@ -37,10 +38,12 @@ enum Name {
     Libcamera,
     /// The camera code on a kernel driver, in an emulated machine
     Vm,
+    /// The program of the appliance, started on this machine
+    Cross,
 }
 
 impl Name {
-    const ALL: [Self; 6] = [Self::Check, Self::Rust, Self::Page, Self::E2e, Self::Libcamera, Self::Vm];
+    const ALL: [Self; 7] = [Self::Check, Self::Rust, Self::Page, Self::E2e, Self::Libcamera, Self::Cross, Self::Vm];
 
     fn parts(self) -> Vec<Part> {
         match self {
@@ -60,6 +63,7 @@ impl Name {
                 Part::new("libcamera: virtual cameras", crate::libcamera::run),
                 Part::new("libcamera: clippy", |_| crate::libcamera::clippy()),
             ],
+            Self::Cross => vec![Part::new("cross: the appliance's program", smoke::run)],
             Self::Vm => vec![Part::new("vm: capture on a kernel driver", vm::run)],
         }
     }
@@ -88,15 +92,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let begun = Instant::now();
     let mut names: Vec<Name> =
         Name::ALL.into_iter().filter(|name| arguments.steps.is_empty() || arguments.steps.contains(name)).collect();
-    for (name, shown, reason) in
-        [(Name::Libcamera, "libcamera", crate::libcamera::impossible()), (Name::Vm, "vm", vm::impossible())]
-    {
+    for (name, shown, reason) in [
+        (Name::Libcamera, "libcamera", crate::libcamera::impossible()),
+        (Name::Cross, "cross", smoke::impossible()),
+        (Name::Vm, "vm", vm::impossible()),
+    ] {
         let Some(reason) = reason.filter(|_| names.contains(&name)) else { continue };
         ensure!(arguments.steps.is_empty(), "the step {shown} is not possible here: {reason}");
         println!("The step {shown} is left out: {reason}.");
         names.retain(|other| *other != name);
     }
-    let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Libcamera | Name::Vm));
+    let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Libcamera | Name::Cross | Name::Vm));
     system::prepare(if only_rust { Purpose::Rust } else { Purpose::Test })?;
     if names.contains(&Name::Vm) {
         system::prepare(Purpose::Guest)?;
@@ -142,11 +148,15 @@ fn rust(tally: &mut Tally) -> Result<()> {
 }
 
 fn end_to_end(browser: &str, tally: &mut Tally) -> Result<()> {
-    // The programs as the Rust tests have built them, so that nothing is built twice.
-    run::to_the_end(workspace::cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
-    let programs = workspace::target().join("debug");
+    let programs = programs()?;
     let programs = programs.to_str().context("the path of the repository is not UTF-8")?;
     node("browser", &[("ROOMCAM_BROWSER", browser), ("ROOMCAM_BIN_DIR", programs)], tally)
+}
+
+/// Where the programs are as the Rust tests have built them, so that nothing is built twice.
+pub(crate) fn programs() -> Result<PathBuf> {
+    run::to_the_end(workspace::cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
+    Ok(workspace::target().join("debug"))
 }
 
 /// The tests of one folder of the page's tests, one file after the other: they measure time.

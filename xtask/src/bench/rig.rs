@@ -79,7 +79,8 @@ impl Rig {
     pub(crate) fn stop(self) -> Result<()> {
         self.viewers.close()?;
         self.camera.stop()?;
-        self.server.stop()
+        self.server.stop()?;
+        Ok(())
     }
 }
 

@@ -5,12 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use super::kernel::Kernel;
-use crate::run;
+use crate::cross;
 use crate::sysroot::Sysroot;
 
 const INIT: &str = include_str!("init.sh");
@@ -85,28 +84,20 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The shared libraries that the programs need, and those that these need, by name. The loader cannot be asked, since
-/// it is one of another machine.
+/// The shared libraries that the programs need, and those that these need, by name.
 fn libraries(programs: &[PathBuf], folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     let mut unread = programs.to_vec();
     while let Some(file) = unread.pop() {
-        let dynamic = run::output(Command::new("readelf").args(["--wide", "--dynamic"]).arg(&file))
-            .with_context(|| format!("readelf does not understand {}", file.display()))?;
-        for name in needed(&dynamic).filter(|name| !name.starts_with("ld-linux")) {
+        for name in cross::needed(&file)?.iter().filter(|name| !name.starts_with("ld-linux")) {
             let library = folder.join(name);
             ensure!(library.exists(), "{} needs {name}, which {} has not", file.display(), folder.display());
-            if found.insert(name.to_owned(), library.clone()).is_none() {
+            if found.insert(name.clone(), library.clone()).is_none() {
                 unread.push(library);
             }
         }
     }
     Ok(found)
-}
-
-/// Of ` 0x0000000000000001 (NEEDED)  Shared library: [libc.so.6]`.
-fn needed(dynamic: &str) -> impl Iterator<Item = &str> {
-    dynamic.lines().filter(|line| line.contains("(NEEDED)")).filter_map(|line| line.split(['[', ']']).nth(1))
 }
 
 /// A cpio archive of the kind `newc`: the one that the kernel unpacks
@@ -166,16 +157,6 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn libraries_are_read_from_what_readelf_says() {
-        let dynamic = "Dynamic section at offset 0x1f8d8 contains 26 entries:\n  Tag        Type         Name/Value\n \
-             0x0000000000000001 (NEEDED)             Shared library: [libcamera.so.0.4]\n \
-             0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]\n \
-             0x000000000000000e (SONAME)             Library soname: [libx.so.1]\n";
-        assert!(needed(dynamic).eq(["libcamera.so.0.4", "libc.so.6"]));
-        assert_eq!(needed("There is no dynamic section in this file.\n").count(), 0);
-    }
 
     #[test]
     fn an_archive_has_each_directory_once_and_everything_aligned() {

@@ -50,7 +50,7 @@ pub(crate) fn fetch(folder: &Path) -> Result<Kernel> {
         remove(&cached)?;
         let unpacked = archive
             .unpack(&[&package], Extent::Alone, &scratch)
-            .and_then(|()| keep(&scratch, &cached).with_context(|| format!("{package} is not as expected")));
+            .and_then(|_| keep(&scratch, &cached).with_context(|| format!("{package} is not as expected")));
         remove(&scratch)?;
         if let Err(error) = unpacked {
             step.failed();

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cross::{APPLIANCE, Cross, Profile};
+use crate::cross::{APPLIANCE, Cross, PROFILE};
 use crate::debian::{self, Architecture};
 use crate::progress::{Step, strong};
 use crate::run;
@@ -55,9 +55,9 @@ pub(crate) fn boot(task: Task) -> Result<Reported> {
     let step = Step::begin("Build the programs for the guest");
     let mut build = cross.cargo("build");
     build.args(["--package", "camera-fw", "--bins", "--example", "capture"]).args(APPLIANCE);
-    run::to_the_end(build.args(["--profile", Profile::Guest.name()]))?;
+    run::to_the_end(build.args(["--profile", PROFILE]))?;
     step.done();
-    let initrd = initrd::write(&folder, &kernel, &cross.sysroot, &cross.built(Profile::Guest))?;
+    let initrd = initrd::write(&folder, &kernel, &cross.sysroot, &cross.built())?;
     let text = guest::run(&folder, &kernel, &initrd, task)?;
     Ok(Reported { text, file: guest::report(&folder) })
 }
