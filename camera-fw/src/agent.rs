@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use signal_proto::{PeerId, PictureState, RawValue, Role, RoomId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,8 @@ use crate::capture::CameraOpener;
 use crate::config::{Config, Protocol};
 use crate::health::{self, Health};
 use crate::identity::{Identity, IdentityError, Watch};
-use crate::led::{Led, LedError};
+use crate::led::{self, Indicator, Led, LedError};
+use crate::marks::Mark;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::privacy::{Privacy, PrivacyError};
 use crate::signaling::{CaError, Event, Outgoing, Settings, Signaling, TlsTrust};
@@ -68,11 +69,14 @@ pub enum AgentError {
 /// # Errors
 /// With what failed and what to do, fit for a person.
 pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentError> {
-    let mut watch = Watch::new(&config.state_dir);
+    Mark::AgentStarted.reach();
+    let mut identity_file = Watch::new(&config.state_dir);
     let mut identity = Identity::load_or_create(&config.state_dir)?;
     let tls = TlsTrust::new(config.ca.as_deref())?;
     let mut privacy = Privacy::new(config.privacy_switch.as_ref(), config.paused, &config.state_dir)?;
-    let mut led = config.led.as_deref().map(Led::open).transpose()?;
+    let led = config.led.as_deref().map(Led::open).transpose()?.or_else(Led::own);
+    let (reach, mut reached) = watch::channel(false);
+    let mut indicator = led.map(Indicator::new);
 
     let opener = CameraOpener::new(config.source.clone(), config.camera.clone(), config.stand_in);
     let mut pipeline = Pipeline::spawn(Box::new(opener), config.encoder, privacy.is_paused())?;
@@ -87,10 +91,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
                 () = privacy.changed() => controls.pause(privacy.is_paused()),
                 _ = shown.changed() => {}
                 _ = watching.changed() => {}
+                _ = reached.changed() => {}
+                () = led::beat(indicator.as_ref()) => {}
             }
             let is_live = *shown.borrow() == Some(PictureState::Live);
-            if let Some(led) = &mut led {
-                led.light(is_live && *watching.borrow() > 0);
+            if let Some(indicator) = &mut indicator {
+                indicator.show(is_live && *watching.borrow() > 0, *reached.borrow());
             }
         }
     };
@@ -112,13 +118,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
             break outcome;
         }
         warn_of_exposure(&identity, &config);
-        let mut stay = Stay::begin(&identity, &config, tls.clone(), &pipeline);
+        let mut stay = Stay::begin(&identity, &config, tls.clone(), &pipeline, reach.clone());
         let ended = tokio::select! {
             () = stop.cancelled() => Some(Ok(())),
             error = pipeline.failed() => Some(Err(error.into())),
             thread = &mut watchdog => Some(Err(PipelineError::hangs(thread).into())),
             () = &mut attend => None,
-            other = stay.go_on(&mut watch, &identity, &config) => {
+            other = stay.go_on(&mut identity_file, &identity, &config) => {
                 tracing::warn!("the identity was replaced: the old code is dead, and its viewers are sent away");
                 identity = other;
                 None
@@ -184,12 +190,20 @@ struct Stay {
     door: Door,
     viewers: Viewers,
     health: Health,
+    /// Whether the camera is in its room, for the LED.
+    reach: watch::Sender<bool>,
     /// Something was said once that the server could make the camera say without end.
     warned: bool,
 }
 
 impl Stay {
-    fn begin(identity: &Identity, config: &Config, tls: TlsTrust, pipeline: &Pipeline) -> Self {
+    fn begin(
+        identity: &Identity,
+        config: &Config,
+        tls: TlsTrust,
+        pipeline: &Pipeline,
+        reach: watch::Sender<bool>,
+    ) -> Self {
         let code = identity.code();
         let settings = Settings {
             server: config.server.clone(),
@@ -212,6 +226,7 @@ impl Stay {
                 Protocol::Role => Door::Guarded(Admission::new(identity.device_key().clone())),
             },
             health: Health::new(pipeline.counters().clone()),
+            reach,
             warned: false,
         }
     }
@@ -248,6 +263,7 @@ impl Stay {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Joined { camera, peers, ice_servers } => {
+                self.reach.send_replace(true);
                 if let Door::Guarded(admission) = &mut self.door {
                     admission.joined(camera);
                 }
@@ -264,7 +280,10 @@ impl Stay {
                 self.viewers.left(peer);
             }
             Event::Signal(peer, signal) => self.signal(peer, signal),
-            Event::Lost => self.viewers.detach(),
+            Event::Lost => {
+                self.reach.send_replace(false);
+                self.viewers.detach();
+            }
         }
     }
 
@@ -320,6 +339,7 @@ impl Stay {
     }
 
     async fn end(self) {
+        self.reach.send_replace(false);
         if timeout(GOODBYE, self.viewers.stop()).await.is_err() {
             tracing::warn!("some viewers' connections did not close in time");
         }

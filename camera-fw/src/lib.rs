@@ -39,6 +39,7 @@ pub mod health;
 pub mod identity;
 pub mod label;
 pub mod led;
+mod marks;
 pub mod pipeline;
 pub mod privacy;
 mod private_file;

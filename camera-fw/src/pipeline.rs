@@ -26,6 +26,7 @@ use crate::encoder::stage::EncodeStage;
 use crate::encoder::{EncodeError, EncoderSettings};
 use crate::fanout::{EncoderCommands, Fanout};
 use crate::frame::Frame;
+use crate::marks::Mark;
 
 /// Orders that may wait for the encode thread between two frames.
 const COMMANDS: usize = 64;
@@ -209,6 +210,7 @@ struct Intake<'a> {
 impl Sink for Intake<'_> {
     fn frame(&mut self, frame: Frame, rate: f64) -> bool {
         self.counters.captured.fetch_add(1, Ordering::Relaxed);
+        Mark::FrameCaptured.reach();
         self.counters.missed.fetch_add(frame.sequence.missed, Ordering::Relaxed);
         if self.slot.put(Captured { frame, rate }) {
             self.counters.superseded.fetch_add(1, Ordering::Relaxed);

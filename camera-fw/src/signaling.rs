@@ -31,6 +31,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::WebSocketConfig};
 
 use crate::config::{Protocol, ServerUrl};
+use crate::marks::Mark;
 
 /// Events that may wait for the agent, and signals for the server: an offer and candidates for each viewer besides.
 const QUEUE: usize = 64;
@@ -320,6 +321,7 @@ impl Client {
     async fn stay(&mut self, socket: &mut Socket, camera: PeerId, joined: Joined) -> Result<(), ConnectionError> {
         let Joined { peers, ice_servers } = joined;
         tracing::info!(peers = peers.len(), "joined");
+        Mark::RoomJoined.reach();
         // What was queued for the peers of an earlier connection has no addressee any more.
         while self.signals.try_recv().is_ok() {}
         if self.events.send(Event::Joined { camera, peers, ice_servers }).await.is_err() {

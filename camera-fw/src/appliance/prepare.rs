@@ -14,15 +14,13 @@ use super::problems::Problems;
 use super::settings::Settings;
 use super::{ApplianceError, Prepare, files, provisioning, reset, ssh, wifi};
 use crate::config::Layer;
-use crate::signaling;
+use crate::{led, signaling};
 
 /// In the run folder.
 pub(super) const CAMERA: &str = "camera.toml";
 const CERTIFICATE: &str = "ca.pem";
 const NOTES: &str = "present.toml";
 
-/// The activity light of a Raspberry Pi.
-const LIGHT: &str = "ACT";
 const LIGHTS: &str = "sys/class/leds";
 
 /// What [`super::present`] has to know besides the camera's settings.
@@ -101,24 +99,18 @@ fn certificate(settings: &Settings, boot: &Path, run: &Path, problems: &mut Prob
     Some(copy)
 }
 
-/// The LED, which is made the agent's: that of the settings, else the board's own.
+/// The LED of the settings. It is made the agent's, as is the board's own, which the agent takes where none is set.
 fn light(settings: &Settings, lights: &Path, owner: Owner, problems: &mut Problems) -> Option<PathBuf> {
-    let folder = settings.camera.led.clone().unwrap_or_else(|| lights.join(LIGHT));
+    let wanted = settings.camera.led.clone();
+    let folder = wanted.clone().unwrap_or_else(|| led::OWN.into());
     if !folder.join("brightness").exists() {
-        if settings.camera.led.is_some() {
-            let mut names: Vec<String> = fs::read_dir(lights)
-                .into_iter()
-                .flatten()
-                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-                .collect();
+        if wanted.is_some() {
+            let names = fs::read_dir(lights).into_iter().flatten();
+            let mut names: Vec<String> = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
             names.sort();
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let problem = format!(
-                "= {:?} is not there; in {} there are: {there}",
-                folder.display().to_string(),
-                lights.display()
-            );
-            settings.refuse("led", &problem, problems);
+            let (folder, lights) = (folder.display(), lights.display());
+            settings.refuse("led", &format!("= \"{folder}\" is not there; in {lights} there are: {there}"), problems);
         }
         return None;
     }
@@ -129,7 +121,7 @@ fn light(settings: &Settings, lights: &Path, owner: Owner, problems: &mut Proble
             }
         }
     }
-    Some(folder)
+    wanted
 }
 
 fn give(file: &Path, group: u32) -> io::Result<()> {

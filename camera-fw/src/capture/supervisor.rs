@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::recovery::{Next, Recovery};
 use super::{CaptureError, Delivery, Source};
 use crate::frame::Frame;
+use crate::marks::Mark;
 
 /// How often the thread looks whether it shall stop or pause, at least.
 pub(crate) const TICK: Duration = Duration::from_millis(200);
@@ -169,6 +170,9 @@ impl<'a, S: Sink> Supervisor<'a, S> {
         let Opened { mut source, name, is_stand_in } = opened;
         let (layout, rate) = (source.layout(), source.rate());
         tracing::info!(source = %name, size = %layout.size, format = %layout.format, fps = rate, "source opened");
+        if !is_stand_in {
+            Mark::CameraOpened.reach();
+        }
         self.complaint = None;
         if self.shown.is_none() {
             self.show(PictureState::Lost);

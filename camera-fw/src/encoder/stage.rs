@@ -14,6 +14,7 @@ use super::{Command, EncodeError, EncodedFrame, EncoderSettings, Kbps, KeyframeG
 use crate::capture::convert::{Converter, Picture};
 use crate::fanout::Fanout;
 use crate::frame::{Frame, Size};
+use crate::marks::Mark;
 use crate::pipeline::Counters;
 
 /// Distance between key frames, at least.
@@ -212,6 +213,7 @@ impl EncodeStage {
             self.counters.encoded.fetch_add(1, Ordering::Relaxed);
             self.counters.bytes.fetch_add(encoded.data.len() as u64, Ordering::Relaxed);
             self.fanout.publish(encoded);
+            Mark::FrameEncoded.reach();
         }
         let took = (self.clock)().saturating_duration_since(began);
         let Some(step) = self.pace.encoded(took, interval) else { return Ok(()) };
