@@ -9,6 +9,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
 const OWNER_ONLY: u32 = 0o600;
 #[cfg(feature = "label")]
 const FOLDER: u32 = 0o700;
@@ -76,11 +79,26 @@ impl Temporary {
         sync(&folder_of(path))
     }
 
-    /// Gives the file its name, if there is nothing of that name: a link, unlike a rename, replaces nothing.
+    /// Gives the file its name, if there is nothing of that name: a link, unlike a rename, replaces nothing. Memory cards
+    /// and sticks (FAT, exFAT) know no links.
     pub(crate) fn become_file(&self, path: &Path) -> io::Result<()> {
-        fs::hard_link(&self.path, path)?;
-        self.remove();
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => self.remove(),
+            Err(error) if knows_not(&error) => self.move_to(path)?,
+            Err(error) => return Err(error),
+        }
         sync(&folder_of(path))
+    }
+
+    /// Moves the file to where nothing is.
+    fn move_to(&self, path: &Path) -> io::Result<()> {
+        match renameat2(AT_FDCWD, &self.path, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE).map_err(io::Error::from) {
+            Err(error) if knows_not(&error) => {}
+            other => return other,
+        }
+        // Whoever makes the empty file may replace it. A power cut in between leaves it there.
+        OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
+        fs::rename(&self.path, path).inspect_err(|_| drop(fs::remove_file(path)))
     }
 
     fn remove(&self) {
@@ -100,10 +118,38 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(FOLDER).create(path)
 }
 
+/// Whether the file system has no such operation.
+fn knows_not(error: &io::Error) -> bool {
+    let codes = [Errno::EPERM, Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ENOSYS, Errno::EMLINK];
+    error.raw_os_error().is_some_and(|code| codes.contains(&Errno::from_raw(code)))
+}
+
 fn folder_of(path: &Path) -> PathBuf {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A way to a name.
+    type Way = fn(&Temporary, &Path) -> io::Result<()>;
+
+    #[test]
+    fn a_file_takes_the_place_of_nothing_with_links_and_without() {
+        let ways: [Way; 2] = [Temporary::become_file, Temporary::move_to];
+        for way in ways {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("identity");
+            way(&Temporary::file(&path, b"first", None).unwrap(), &path).unwrap();
+            let second = way(&Temporary::file(&path, b"second", None).unwrap(), &path).unwrap_err();
+            assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&path).unwrap(), b"first");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
+        }
+    }
 }

@@ -69,7 +69,7 @@ fn put_label(boot: &Boot, link: &str, config: &Config, problems: &mut Problems) 
     if !label.left_out.is_empty() {
         tracing::warn!(letters = label.left_out, "no font has these letters of the name, so the label is without them");
     }
-    match boot.write(|folder| files::put_durably(&folder.join(LABEL), &label.svg)) {
+    match boot.write(|folder| files::put_durably(&folder.join(LABEL), label.svg.as_bytes())) {
         Ok(()) => tracing::info!(file = LABEL, "the label is on the boot partition"),
         Err(error) => problems.add(format!("the label cannot be written to the boot partition ({error})")),
     }

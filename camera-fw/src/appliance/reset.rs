@@ -19,8 +19,8 @@ use super::problems::Problems;
 const NAMES: [&str; 2] = ["roomcam-reset", "roomcam-reset.txt"];
 /// On the data partition.
 const MARK: &str = "reset-was-done";
-/// Kept: what the file system needs, and the time, which is nobody's secret.
-const KEPT: [&str; 2] = ["lost+found", "clock"];
+/// Kept: what the file system needs, and the saved time, which is nobody's secret.
+const KEPT: [&str; 2] = ["lost+found", "timesync"];
 
 /// Resets if that is wanted.
 pub(super) fn obey(boot: &Boot, data: &Path, label: &str, problems: &mut Problems) {

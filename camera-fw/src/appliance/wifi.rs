@@ -130,7 +130,8 @@ fn escaped(value: &str) -> String {
     format!("{}{inner}{}", "\\s".repeat(before), "\\s".repeat(if inner.is_empty() { 0 } else { after }))
 }
 
-/// Writes what iwd reads, and removes the networks of an earlier call.
+/// Writes what iwd reads, and removes the networks of an earlier call. Without a network there is no file of general
+/// settings either, by which the image knows that iwd is not needed.
 pub(super) fn write(run: &Path, network: Option<&Network>, country: Option<&Country>) -> io::Result<()> {
     let folder = run.join(FOLDER);
     files::folder(&folder, 0o700)?;
@@ -149,8 +150,15 @@ pub(super) fn write(run: &Path, network: Option<&Network>, country: Option<&Coun
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         fs::write(&path, network.content())?;
     }
+    let config = run.join(CONFIG);
+    if network.is_none() {
+        return match fs::remove_file(config) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
     let general = country.map_or_else(String::new, |Country(code)| format!("[General]\nCountry={code}\n"));
-    files::put(&run.join(CONFIG), &general, 0o644, None)
+    files::put(&config, &general, 0o644, None)
 }
 
 #[cfg(test)]
@@ -235,6 +243,6 @@ mod tests {
         assert_eq!(fs::read_to_string(run.path().join(CONFIG)).unwrap(), "[General]\nCountry=AT\n");
         write(run.path(), None, None).unwrap();
         assert!(names().is_empty());
-        assert_eq!(fs::read_to_string(run.path().join(CONFIG)).unwrap(), "");
+        assert!(!run.path().join(CONFIG).exists());
     }
 }

@@ -11,33 +11,14 @@ use skrifa::{FontRef, MetadataProvider as _, Tag};
 
 use super::LabelError;
 use super::layout::escaped;
-
-/// Their licence and how they were made: `fonts/README.md`.
-const EMBEDDED: [&[u8]; 3] = [
-    include_bytes!("fonts/Inter-SemiBold.otf"),
-    include_bytes!("fonts/Inter-Medium.otf"),
-    include_bytes!("fonts/JetBrainsMono-Medium.ttf"),
-];
+use super::letters::{Drawable, EMBEDDED, Face, Letters, Text, plain};
 
 /// Fonts that paint their glyphs in colours or dots: a label is printed in black, from outlines.
 const PAINTED: [&[u8; 4]; 5] = [b"COLR", b"SVG ", b"CBDT", b"EBDT", b"sbix"];
 
-/// How a text looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Face {
-    /// The camera's name.
-    Name,
-    /// What matters.
-    Strong,
-    /// What explains.
-    Plain,
-    /// Hex digits.
-    Digits,
-}
-
 impl Face {
     /// The attributes of an SVG `<text>`.
-    pub(super) const fn attributes(self) -> &'static str {
+    const fn attributes(self) -> &'static str {
         match self {
             Self::Name => r#"font-family="Name""#,
             Self::Strong => r#"font-family="Inter" font-weight="600""#,
@@ -58,15 +39,6 @@ impl fmt::Debug for Fonts {
     }
 }
 
-/// A name as it can be drawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Drawable {
-    /// What is left of it.
-    pub(super) name: String,
-    /// The characters that no font has as an outline, each once.
-    pub(super) left_out: String,
-}
-
 impl Fonts {
     /// The system's fonts are looked for only if the embedded ones lack a character: that takes a while.
     ///
@@ -84,8 +56,7 @@ impl Fonts {
         let mut database = Database::new();
         let embedded: Vec<fontdb::ID> =
             EMBEDDED.into_iter().flat_map(|font| database.load_font_source(Source::Binary(Arc::new(font)))).collect();
-        // Those that ask for a colourful glyph ask in vain.
-        let name = name.replace(|letter| matches!(letter, '\u{fe00}'..='\u{fe0f}'), "");
+        let name = plain(name);
         let is_embedded = |database: &Database, letter| has_outline(database, embedded[0], letter);
         let mut lacking: Vec<char> = Vec::new();
         for letter in name.chars() {
@@ -110,10 +81,7 @@ impl Fonts {
             let letters: Vec<char> = kept.chars().chain("0123456789".chars()).collect();
             name_face = best_face(&database, &letters).unwrap_or(name_face);
         }
-        let drawable = Drawable {
-            name: kept.split_whitespace().collect::<Vec<_>>().join(" "),
-            left_out: lacking.into_iter().collect(),
-        };
+        let drawable = Drawable::without(&name, lacking);
         let fixed = FontResolver::default_font_selector();
         let select_font = move |font: &Font, database: &mut Arc<Database>| match font.families() {
             [FontFamily::Named(family)] if family == "Name" => Some(name_face),
@@ -137,9 +105,10 @@ impl Fonts {
     pub(super) fn outline(&self, svg: &str) -> Result<Tree, LabelError> {
         Tree::from_str(svg, &self.options).map_err(|error| LabelError::Drawing(error.to_string()))
     }
+}
 
-    /// How wide a text is, in its own size.
-    pub(super) fn width(&self, text: &str, face: Face) -> Result<f32, LabelError> {
+impl Letters for Fonts {
+    fn width(&self, text: &str, face: Face) -> Result<f32, LabelError> {
         const SIZE: f32 = 100.0;
         let svg = format!(
             r#"<svg xmlns="http://www.w3.org/2000/svg" width="100" height="100"><text {} font-size="{SIZE}">{}</text></svg>"#,
@@ -149,6 +118,14 @@ impl Fonts {
         let tree = self.outline(&svg)?;
         let Some(Node::Text(text)) = tree.root().children().first() else { return Ok(0.0) };
         Ok(text.bounding_box().width() / SIZE)
+    }
+
+    fn draw(&self, text: &Text<'_>) -> Result<String, LabelError> {
+        let Text { face, size, at: (x, y), .. } = text;
+        let anchor = if text.ends_here { r#" text-anchor="end""# } else { "" };
+        let fill = if text.is_light { r##" fill="#fff""## } else { "" };
+        let (face, content) = (face.attributes(), escaped(text.content));
+        Ok(format!(r#"<text x="{x}" y="{y}" font-size="{size}" {face}{anchor}{fill}>{content}</text>"#))
     }
 }
 

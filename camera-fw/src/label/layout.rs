@@ -1,6 +1,6 @@
-//! The drawing, in millimetres: a label, and a page of labels.
+//! The drawing of a label, in millimetres.
 //!
-//! A label is 99.1 by 57 mm, ten on an A4 sheet (such as Avery L7173). Everything is a filled shape in black or white, so
+//! A label is 99.1 by 57 mm, of which ten come on an A4 sheet. Everything is a filled shape in black or white, so
 //! that it comes out the same on screens, laser printers and thermal printers.
 
 use std::fmt::Write as _;
@@ -8,26 +8,15 @@ use std::fmt::Write as _;
 use signal_proto::seal::Code;
 
 use super::LabelError;
-use super::fonts::{Face, Fonts};
+use super::letters::{Face, Letters, Text};
 use super::qr::{Modules, QUIET_ZONE};
 use crate::code;
 
-/// Labels on a page.
-pub(super) const PER_PAGE: usize = 10;
-
-/// Of a label, for people.
-pub(super) const SIZE: &str = "99.1 x 57 mm";
-
-const LABEL: (f32, f32) = (99.1, 57.0);
-const PAGE: (f32, f32) = (210.0, 297.0);
-const COLUMNS: usize = 2;
-/// Where the first label of a page begins, and how far the next ones are.
-const ORIGIN: (f32, f32) = (4.65, 6.0);
-const PITCH: (f32, f32) = (101.6, 57.0);
+pub(super) const LABEL: (f32, f32) = (99.1, 57.0);
 
 /// The dark square of the QR code. What is around it stays white as wide as the quiet zone of its largest modules.
 const QR: (f32, f32) = (5.2, 5.0);
-const QR_SIZE: f32 = 38.0;
+pub(super) const QR_SIZE: f32 = 38.0;
 /// In modules: version 5, which a link takes at least, to version 14, whose modules are half a millimetre wide. Phones
 /// read smaller ones, but printers do not print them well.
 const QR_WIDTHS: std::ops::RangeInclusive<usize> = 37..=73;
@@ -89,19 +78,8 @@ impl Label {
 }
 
 /// A drawing with one label.
-pub(super) fn single(label: &Label, fonts: &Fonts) -> Result<String, LabelError> {
+pub(super) fn single(label: &Label, fonts: &impl Letters) -> Result<String, LabelError> {
     Ok(document(LABEL, &drawn(label, fonts)?))
-}
-
-/// A page with up to ten, and where to cut if it is plain paper.
-pub(super) fn page(labels: &[Label], fonts: &Fonts) -> Result<String, LabelError> {
-    let mut content = cutting_marks();
-    for (index, label) in labels.iter().enumerate() {
-        let x = ORIGIN.0 + (index % COLUMNS) as f32 * PITCH.0;
-        let y = ORIGIN.1 + (index / COLUMNS) as f32 * PITCH.1;
-        let _ = write!(content, r#"<g transform="translate({x} {y})">{}</g>"#, drawn(label, fonts)?);
-    }
-    Ok(document(PAGE, &content))
 }
 
 /// The text as it may stand in XML.
@@ -120,19 +98,19 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
-fn document((width, height): (f32, f32), content: &str) -> String {
+pub(super) fn document((width, height): (f32, f32), content: &str) -> String {
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}mm" height="{height}mm" viewBox="0 0 {width} {height}"><rect width="{width}" height="{height}" fill="#fff"/>{content}</svg>"##
     )
 }
 
-fn drawn(label: &Label, fonts: &Fonts) -> Result<String, LabelError> {
+pub(super) fn drawn(label: &Label, fonts: &impl Letters) -> Result<String, LabelError> {
     let mut svg = qr_code(&label.link)?;
     svg.push_str(&mark());
     svg.push_str(&name(&label.name, fonts)?);
     let _ = write!(svg, r#"<rect x="{LEFT}" y="14.8" width="{COLUMN}" height="0.25"/>"#);
     svg.push_str(&hint(&label.address, fonts)?);
-    svg.push_str(&digits(&label.code, &label.check));
+    svg.push_str(&digits(&label.code, &label.check, fonts)?);
     svg.push_str(&bar(fonts)?);
     Ok(svg)
 }
@@ -153,23 +131,18 @@ fn mark() -> String {
     )
 }
 
-fn text(x: f32, y: f32, size: f32, face: Face, extra: &str, content: &str) -> String {
-    let (face, content) = (face.attributes(), escaped(content));
-    format!(r#"<text x="{x}" y="{y}" font-size="{size}" {face} {extra}>{content}</text>"#)
-}
-
-fn name(name: &str, fonts: &Fonts) -> Result<String, LabelError> {
+fn name(name: &str, fonts: &impl Letters) -> Result<String, LabelError> {
     let (lines, size) = set(name, fonts, RIGHT - NAME_LEFT)?;
     let last = (lines.len() - 1) as f32;
     let first = NAME_MIDDLE + (CAPITAL - last * LINE) * size / 2.0;
     let place = |(index, line): (usize, &String)| {
-        text(NAME_LEFT, first + index as f32 * LINE * size, size, Face::Name, "", line)
+        fonts.draw(&Text::new(line, Face::Name, size, (NAME_LEFT, first + index as f32 * LINE * size)))
     };
-    Ok(lines.iter().enumerate().map(place).collect())
+    lines.iter().enumerate().map(place).collect()
 }
 
 /// The lines in which a name comes out largest.
-fn set(name: &str, fonts: &Fonts, width: f32) -> Result<(Vec<String>, f32), LabelError> {
+fn set(name: &str, fonts: &impl Letters, width: f32) -> Result<(Vec<String>, f32), LabelError> {
     let ends = ends(name, Face::Name, fonts)?;
     let letters: Vec<char> = name.chars().collect();
     let spaces: Vec<usize> = (1..letters.len()).filter(|at| letters[*at] == ' ').collect();
@@ -192,7 +165,7 @@ fn set(name: &str, fonts: &Fonts, width: f32) -> Result<(Vec<String>, f32), Labe
 }
 
 /// How wide the text is up to each of its letters, in its size.
-fn ends(text: &str, face: Face, fonts: &Fonts) -> Result<Vec<f32>, LabelError> {
+fn ends(text: &str, face: Face, fonts: &impl Letters) -> Result<Vec<f32>, LabelError> {
     let bounds = text.char_indices().map(|(at, _)| at).chain([text.len()]);
     bounds.map(|end| fonts.width(&text[..end], face)).collect()
 }
@@ -225,7 +198,7 @@ fn split(ends: &[f32], breaks: &[usize], times: usize) -> Option<(Vec<usize>, f3
 }
 
 /// Where to go with the code: the address on one line or two, if that is large enough to be read.
-fn hint(address: &str, fonts: &Fonts) -> Result<String, LabelError> {
+fn hint(address: &str, fonts: &impl Letters) -> Result<String, LabelError> {
     const SIZE: f32 = 2.3;
     let ends = ends(address, Face::Strong, fonts)?;
     let letters: Vec<char> = address.chars().collect();
@@ -240,18 +213,20 @@ fn hint(address: &str, fonts: &Fonts) -> Result<String, LabelError> {
         let Some((at, widest)) = split(&ends, breaks, times) else { continue };
         let size = f32::min(largest, COLUMN / widest);
         if size >= smallest {
-            let mut svg = text(LEFT, first, SIZE, Face::Plain, "", "Scan with a phone, or type the code at");
+            let hint = "Scan with a phone, or type the code at";
+            let mut svg = fonts.draw(&Text::new(hint, Face::Plain, SIZE, (LEFT, first)))?;
             for (index, line) in lines(&letters, &at).iter().enumerate() {
-                svg.push_str(&text(LEFT, first + (index + 1) as f32 * pitch, size, Face::Strong, "", line));
+                let at = (LEFT, first + (index + 1) as f32 * pitch);
+                svg.push_str(&fonts.draw(&Text::new(line, Face::Strong, size, at))?);
             }
             return Ok(svg);
         }
     }
-    Ok(text(LEFT, 20.0, SIZE, Face::Plain, "", "Scan with a phone's camera."))
+    fonts.draw(&Text::new("Scan with a phone's camera.", Face::Plain, SIZE, (LEFT, 20.0)))
 }
 
 /// Sixteen groups of four, and the check digits apart from them.
-fn digits(code: &str, check: &str) -> String {
+fn digits(code: &str, check: &str, fonts: &impl Letters) -> Result<String, LabelError> {
     const GROUP: f32 = 4.0 * DIGIT * DIGITS_SIZE;
     const ACROSS: f32 = (COLUMN - GROUP) / 3.0;
     const FIRST: f32 = 27.3;
@@ -259,16 +234,17 @@ fn digits(code: &str, check: &str) -> String {
     let mut from = 0;
     while let Some(group) = code.get(4 * from..4 * from + 4) {
         let (x, y) = (LEFT + (from % 4) as f32 * ACROSS, FIRST + (from / 4) as f32 * DIGITS_PITCH);
-        svg.push_str(&text(x, y, DIGITS_SIZE, Face::Digits, "", group));
+        svg.push_str(&fonts.draw(&Text::new(group, Face::Digits, DIGITS_SIZE, (x, y)))?);
         from += 1;
     }
     let y = FIRST + 4.0 * DIGITS_PITCH + 0.4;
-    svg.push_str(&text(RIGHT - GROUP, y, DIGITS_SIZE, Face::Digits, "", check));
-    svg.push_str(&text(RIGHT - GROUP - 1.8, y, 2.3, Face::Plain, r#"text-anchor="end""#, "check digits"));
-    svg
+    svg.push_str(&fonts.draw(&Text::new(check, Face::Digits, DIGITS_SIZE, (RIGHT - GROUP, y)))?);
+    let caption = Text::new("check digits", Face::Plain, 2.3, (RIGHT - GROUP - 1.8, y));
+    svg.push_str(&fonts.draw(&Text { ends_here: true, ..caption })?);
+    Ok(svg)
 }
 
-fn bar(fonts: &Fonts) -> Result<String, LabelError> {
+fn bar(fonts: &impl Letters) -> Result<String, LabelError> {
     const SIZE: f32 = 3.2;
     const KEY: f32 = 6.2;
     const GAP: f32 = 1.8;
@@ -278,46 +254,27 @@ fn bar(fonts: &Fonts) -> Result<String, LabelError> {
     let key = format!(
         r##"<g fill="#fff" transform="translate({begin} {middle})"><path fill-rule="evenodd" d="M0 0a1.55 1.55 0 1 1 3.1 0a1.55 1.55 0 1 1 -3.1 0zM.75 0a.8 .8 0 1 1 1.6 0a.8 .8 0 1 1 -1.6 0z"/><path d="M2.9 -.38H6.2V1.2H5.5V.38H4.8V1H4.1V.38H2.9z"/></g>"##
     );
-    let promise =
-        text(begin + KEY + GAP, middle + CAPITAL * SIZE / 2.0, SIZE, Face::Strong, r##"fill="#fff""##, PROMISE);
+    let promise = Text::new(PROMISE, Face::Strong, SIZE, (begin + KEY + GAP, middle + CAPITAL * SIZE / 2.0));
+    let promise = fonts.draw(&Text { is_light: true, ..promise })?;
     Ok(format!(r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="{round}"/>{key}{promise}"#))
 }
 
-/// Short lines beside the labels, none on them: they show where to cut plain paper.
-fn cutting_marks() -> String {
-    const THIN: f32 = 0.15;
-    let right = ORIGIN.0 + PITCH.0 + LABEL.0;
-    let mut svg = String::new();
-    let mut line = |x: f32, y: f32, width: f32, height: f32| {
-        let _ = write!(svg, r#"<rect x="{x}" y="{y}" width="{width}" height="{height}"/>"#);
-    };
-    for row in 0..=PER_PAGE / COLUMNS {
-        let y = ORIGIN.1 + row as f32 * PITCH.1 - THIN / 2.0;
-        line(ORIGIN.0 - 3.4, y, 2.6, THIN);
-        line(ORIGIN.0 + LABEL.0 + 0.5, y, PITCH.0 - LABEL.0 - 1.0, THIN);
-        line(right + 0.8, y, 2.6, THIN);
-    }
-    for x in [ORIGIN.0, ORIGIN.0 + LABEL.0, ORIGIN.0 + PITCH.0, right] {
-        line(x - THIN / 2.0, ORIGIN.1 - 4.0, THIN, 3.2);
-        line(x - THIN / 2.0, PAGE.1 - ORIGIN.1 + 0.8, THIN, 3.2);
-    }
-    svg
-}
-
 #[cfg(test)]
-mod tests {
+#[cfg(feature = "label")]
+pub(super) mod tests {
     use resvg::usvg::{Node, Rect};
 
     use super::*;
+    use crate::label::fonts::Fonts;
 
-    const PAGE_URL: &str = "https://cam.example.org:8192/";
+    pub(in crate::label) const PAGE_URL: &str = "https://cam.example.org:8192/";
 
-    fn label(name: &str, page_url: &str) -> Label {
+    pub(in crate::label) fn label(name: &str, page_url: &str) -> Label {
         Label::new(Code::from_bytes([0x5a; 32]), page_url, name.to_owned())
     }
 
     /// Where the drawing has ink, in millimetres: a box for each shape.
-    fn inked(svg: &str, fonts: &Fonts) -> Vec<Rect> {
+    pub(in crate::label) fn inked(svg: &str, fonts: &Fonts) -> Vec<Rect> {
         let millimetres = |rect: Rect| {
             let [left, top, right, bottom] =
                 [rect.left(), rect.top(), rect.right(), rect.bottom()].map(|side| side * 25.4 / 96.0);
@@ -426,28 +383,5 @@ mod tests {
         let (lines, size) = set(&"W".repeat(60));
         assert_eq!(lines, ["W".repeat(20), "W".repeat(20), "W".repeat(20)]);
         assert!(size > 1.5, "{size}");
-    }
-
-    #[test]
-    fn a_page_has_ten_places() {
-        let (fonts, _) = Fonts::covering("x").unwrap();
-        let labels: Vec<Label> = (0..PER_PAGE).map(|_| label("x", PAGE_URL)).collect();
-        let boxes = inked(&page(&labels, &fonts).unwrap(), &fonts);
-        let codes: Vec<&Rect> = boxes.iter().filter(|shape| (shape.width() - QR_SIZE).abs() < 0.01).collect();
-        assert_eq!(codes.len(), PER_PAGE);
-        assert!(boxes.iter().all(|shape| shape.left() >= 0.0 && shape.right() <= PAGE.0 && shape.bottom() <= PAGE.1));
-        let on_a_label = |shape: &&&Rect| {
-            (0..PER_PAGE).any(|index| {
-                let x = ORIGIN.0 + (index % COLUMNS) as f32 * PITCH.0;
-                let y = ORIGIN.1 + (index / COLUMNS) as f32 * PITCH.1;
-                shape.right() > x
-                    && shape.left() < x + LABEL.0
-                    && shape.bottom() > y + 0.1
-                    && shape.top() < y + LABEL.1 - 0.1
-            })
-        };
-        let marks = boxes.iter().filter(|shape| shape.width() < 0.2 || shape.height() < 0.2).collect::<Vec<_>>();
-        assert_eq!(marks.len(), 3 * 6 + 2 * 4);
-        assert_eq!(marks.iter().filter(on_a_label).count(), 0, "they are cut away");
     }
 }

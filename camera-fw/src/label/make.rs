@@ -1,16 +1,10 @@
 //! Makes the label that was asked for, and says what is likely not meant so.
 
-#[cfg(feature = "appliance")]
-use signal_proto::seal::Code;
 use tokio_tungstenite::tungstenite::http::Uri;
 
-#[cfg(feature = "appliance")]
-use super::Format;
 use super::fonts::Fonts;
 use super::layout::{self, Label};
-use super::{LabelError, Options, Report, Target, render, sheet};
-#[cfg(feature = "appliance")]
-use crate::code;
+use super::{LabelError, Options, Report, Target, page, render, sheet};
 use crate::config::{Config, Name, Protocol};
 use crate::identity::Identity;
 use crate::private_file;
@@ -42,42 +36,9 @@ fn single(target: &Target, name: &Name, config: &Config) -> Result<(String, Stri
     let summary = format!(
         "{} is this camera's label, {}. Print it in its own size (100 %), then delete the file: who holds the code can watch.\n",
         target.path.display(),
-        layout::SIZE
+        page::SIZE
     );
     Ok((summary, drawable.left_out))
-}
-
-/// A label as SVG.
-#[cfg(feature = "appliance")]
-pub(crate) struct Drawn {
-    pub(crate) svg: Vec<u8>,
-    /// The letters of the name that no font has.
-    pub(crate) left_out: String,
-}
-
-/// The label of a code, with what it says as a text too ([`mark`]).
-///
-/// # Errors
-/// If it cannot be drawn.
-#[cfg(feature = "appliance")]
-pub(crate) fn svg(code: Code, page_url: &str, name: &Name) -> Result<Drawn, LabelError> {
-    let (fonts, drawable) = Fonts::covering(&name.to_string())?;
-    let label = Label::new(code, page_url, drawable.name);
-    let tree = fonts.outline(&layout::single(&label, &fonts)?)?;
-    let svg =
-        String::from_utf8(render::one(&tree, Format::Svg)?).map_err(|error| LabelError::Drawing(error.to_string()))?;
-    let body = svg.trim_end().strip_suffix(END).ok_or_else(|| LabelError::drawing("it has no end"))?;
-    let mark = mark(&code::link(code, page_url), name);
-    Ok(Drawn { svg: [body, &mark].concat().into_bytes(), left_out: drawable.left_out })
-}
-
-#[cfg(feature = "appliance")]
-const END: &str = "</svg>";
-
-/// How the label of that link and name ends, so that one that is there already is recognised: whole, and no other's.
-#[cfg(feature = "appliance")]
-pub(crate) fn mark(link: &str, name: &Name) -> String {
-    format!("<metadata>{} {}</metadata>{END}\n", layout::escaped(link), layout::escaped(&name.to_string()))
 }
 
 fn warnings(config: &Config) -> Vec<String> {

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   identity ─▶ code, link ─▶ layout (SVG, millimetres) ─▶ fonts (texts become outlines) ─▶ render ─▶ .svg .pdf .png
+//!      │                              └─ on an appliance: device (outlines of the embedded fonts alone) ─▶ .svg
 //!      └─ with --sheet N fresh ones, each in a folder of its own beside the labels ─▶ files of their owner alone
 //! ```
 //!
-//! Whoever reads a label can watch, so its file is its owner's alone, like the identity. What draws it is left out
-//! without the feature `label`: an appliance prints nothing.
+//! Whoever reads a label can watch, so its file is its owner's alone, like the identity. What makes PDFs and knows every
+//! script is left out without the feature `label`, as on an appliance, which draws no label but its own.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,23 +17,29 @@ use crate::config::Config;
 use crate::config::Name;
 use crate::identity::IdentityError;
 
+#[cfg(feature = "appliance")]
+mod device;
 #[cfg(feature = "label")]
 mod fonts;
-#[cfg(feature = "label")]
+#[cfg(any(feature = "label", feature = "appliance"))]
 mod layout;
+#[cfg(any(feature = "label", feature = "appliance"))]
+mod letters;
 #[cfg(feature = "label")]
 mod make;
 #[cfg(feature = "label")]
+mod page;
+#[cfg(any(feature = "label", feature = "appliance"))]
 mod qr;
 #[cfg(feature = "label")]
 mod render;
 #[cfg(feature = "label")]
 mod sheet;
 
+#[cfg(feature = "appliance")]
+pub(crate) use device::{mark, svg};
 #[cfg(feature = "label")]
 pub use make::write;
-#[cfg(feature = "appliance")]
-pub(crate) use make::{mark, svg};
 
 /// The arguments of `camera-fw label`.
 #[derive(Debug, clap::Args)]

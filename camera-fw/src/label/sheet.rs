@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::fonts::Fonts;
-use super::layout::{self, Label, PER_PAGE};
+use super::layout::Label;
+use super::page::{self, PER_PAGE};
 use super::render::{self, Document};
 use super::{Format, LabelError, Name, Target};
 use crate::identity::{self, Identity};
@@ -46,7 +47,7 @@ pub(super) fn write(target: &Target, name: &Name, count: u16, page_url: &str) ->
 }
 
 fn draw(labels: &[Label], fonts: &Fonts, format: Format) -> Result<Vec<u8>, LabelError> {
-    let mut pages = labels.chunks(PER_PAGE).map(|labels| fonts.outline(&layout::page(labels, fonts)?));
+    let mut pages = labels.chunks(PER_PAGE).map(|labels| fonts.outline(&page::draw(labels, fonts)?));
     if format != Format::Pdf {
         let page = pages.next().unwrap_or_else(|| Err(LabelError::drawing("there is no label")))?;
         return render::one(&page, format);
@@ -88,7 +89,7 @@ fn summary(target: &Target, folder: &Path, count: u16) -> String {
          Print in actual size (100 %). For each camera, copy its file (such as {}) to the camera's state folder as \
          `{}`, with mode 0600, before its first start, and stick the label of the same number on it.\n\
          Then delete both: who holds a code can watch, who holds an identity can pose as the camera.\n",
-        layout::SIZE,
+        page::SIZE,
         target.path.display(),
         folder.display(),
         first.display(),
