@@ -16,6 +16,12 @@ mod cross;
 mod debian;
 mod demo;
 mod fences;
+#[allow(dead_code)] // Until `cargo xtask image` calls them.
+mod image {
+    pub(crate) mod licences;
+    pub(crate) mod linked;
+    pub(crate) mod sbom;
+}
 mod libcamera;
 mod progress;
 mod run;

@@ -9,6 +9,7 @@
 //! It takes seconds, where an emulated machine takes minutes, and finds what a wrong build would do first: not start, miss a
 //! library, not reach a server, not stop.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +19,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cross::{self, Cross};
 use crate::debian::{self, Architecture};
+use crate::image::linked;
 use crate::run::{self, Interrupts, Program};
 use crate::system::{self, Purpose};
 use crate::tally::Tally;
@@ -65,6 +67,7 @@ pub(crate) fn run(tally: &mut Tally) -> Result<()> {
     check("it is small", size(&program));
     check("it needs no library that an image would not have", libraries(&program));
     check("nothing in it tells where it was built", places(&program));
+    check("every crate that it names is on the list of what is in it", crates(&program));
     check("it looks for cameras", devices(&cross, &program));
     check("it takes pictures, joins a server, and stops in order", stream(&cross, &program));
     ensure!(tally.failed == 0, "the program for the appliance is not as it should be");
@@ -93,6 +96,18 @@ fn places(program: &Path) -> Result<String> {
         ensure!(!bytes.windows(place.len()).any(|window| window == place.as_bytes()), "{place} stands in it");
     }
     Ok(String::new())
+}
+
+/// What it says of itself, compared with what cargo says.
+fn crates(program: &Path) -> Result<String> {
+    let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    let listed: BTreeSet<_> =
+        linked::crates()?.into_iter().map(|found| format!("{}-{}", found.name, found.version)).collect();
+    let named = linked::named_in(&bytes);
+    ensure!(!named.is_empty(), "it names none");
+    let unlisted: Vec<_> = named.difference(&listed).collect();
+    ensure!(unlisted.is_empty(), "these are not: {unlisted:?}");
+    Ok(format!("{} of {}", named.len(), listed.len()))
 }
 
 fn devices(cross: &Cross, program: &Path) -> Result<String> {

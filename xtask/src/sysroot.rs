@@ -95,6 +95,13 @@ impl Sysroot {
         format!("{}:{}", own.display(), self.root.join("usr/share/pkgconfig").display())
     }
 
+    /// Names and versions of the packages in it.
+    pub(crate) fn packages(&self) -> Result<Vec<(String, String)>> {
+        let list = self.root.join(PACKAGES);
+        let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+        Ok(text.lines().filter_map(package).collect())
+    }
+
     /// The version of a library, as its file for pkg-config says.
     pub(crate) fn version(&self, library: &str) -> Result<String> {
         let file = self.libraries().join("pkgconfig").join(format!("{library}.pc"));
@@ -110,6 +117,12 @@ impl Sysroot {
             Architecture::Arm64 => "usr/lib/ld-linux-aarch64.so.1",
         })
     }
+}
+
+/// Of `libvpx-dev_1.15.0-2.1_arm64.deb`; apt writes the colon of an epoch as `%3a`.
+fn package(file: &str) -> Option<(String, String)> {
+    let mut parts = file.split('_');
+    Some((parts.next()?.to_owned(), parts.next()?.replace("%3a", ":")))
 }
 
 fn packages(architecture: Architecture) -> Vec<&'static str> {
@@ -158,6 +171,12 @@ mod tests {
         assert_eq!(name_of(&["a", "b"]), name_of(&["a", "b"]));
         assert_ne!(name_of(&["a", "b"]), name_of(&["a"]));
         assert_ne!(name_of(&["a", "b"]), name_of(&["ab"]));
+    }
+
+    #[test]
+    fn packages_are_known_by_their_files() {
+        let found = package("libturbojpeg0-dev_1%3a2.1.5-4_arm64.deb").unwrap();
+        assert_eq!(found, ("libturbojpeg0-dev".to_owned(), "1:2.1.5-4".to_owned()));
     }
 
     #[test]
