@@ -158,6 +158,8 @@ impl Cross {
             // Before the compiler's own, whose libstdc++ may be too old for what libcamera was linked with.
             format!("-L{}", self.sysroot.compiler().display()),
             format!("-L{}", libraries.display()),
+            // Addresses to be adjusted at the start take half a megabyte in the old form; glibc reads the new one since 2.36.
+            "-Wl,-z,pack-relative-relocs".to_owned(),
         ];
         if self.runs_here {
             linker.push(format!("-Wl,--dynamic-linker={}", self.sysroot.loader().display()));
