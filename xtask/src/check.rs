@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::fences;
+use crate::image::lint;
 use crate::progress::Step;
 use crate::run;
 use crate::system::{self, Purpose};
@@ -31,18 +32,21 @@ enum Name {
     Dependencies,
     /// Types and lint of the page
     Page,
+    /// Whether pi-gen would run what is in image/, and the scripts in it
+    Image,
 }
 
 type Check = fn() -> Result<()>;
 
 /// Runs every check, also after one failed, so that one run shows all there is to mend.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let checks: [(Name, &str, Check); 5] = [
+    let checks: [(Name, &str, Check); 6] = [
         (Name::Formatting, "formatting", formatting),
         (Name::Clippy, "clippy", clippy),
         (Name::Fences, "fences", fences),
         (Name::Dependencies, "dependencies", dependencies),
         (Name::Page, "page", page),
+        (Name::Image, "image", image),
     ];
     let wanted = |name: Name| arguments.checks.is_empty() || arguments.checks.contains(&name);
     if wanted(Name::Page) {
@@ -107,6 +111,11 @@ pub(crate) fn page() -> Result<()> {
     };
     run::to_the_end(tool("tsc").args(["-p", "browser"]))?;
     run::to_the_end(tool("eslint").args(["--config", "browser/eslint.config.js", "browser"]))
+}
+
+/// The stages and scripts of the image.
+pub(crate) fn image() -> Result<()> {
+    lint::lint()
 }
 
 /// `cargo deny`: bans, licences, sources; advisories where their database can be had.

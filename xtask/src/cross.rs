@@ -43,6 +43,10 @@ pub(crate) struct Arguments {
     /// The machine to build for
     #[arg(long, value_enum, value_name = "NAME", default_value = "arm64")]
     arch: Architecture,
+    /// Build against this root file system, in which the packages for development are, and not against Debian's; for
+    /// Raspberry Pi OS, whose libcamera is another (image/pi-gen/README.md)
+    #[arg(long, value_name = "DIR")]
+    sysroot: Option<PathBuf>,
     /// Run this cargo command for that machine instead, such as `test -p camera-fw --lib`
     #[arg(last = true, value_name = "CARGO ARGUMENTS")]
     cargo: Vec<OsString>,
@@ -50,14 +54,22 @@ pub(crate) struct Arguments {
 
 /// `cargo xtask cross`: the agent for another machine, or any cargo command for it.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut cross = Cross::to(arguments.arch)?;
+    let mut cross = match &arguments.sysroot {
+        Some(root) => Cross::against(root, arguments.arch)?,
+        None => Cross::to(arguments.arch)?,
+    };
     if let Some((subcommand, rest)) = arguments.cargo.split_first() {
         cross.runs_here = Architecture::own() == Some(arguments.arch);
         run::to_the_end(cross.cargo(subcommand).args(rest))?;
         return Ok(ExitCode::SUCCESS);
     }
     let program = cross.build()?;
-    println!("\n{}\nfor a Debian {RELEASE} or Raspberry Pi OS of that release ({})", program.display(), arguments.arch);
+    let system = match &arguments.sysroot {
+        Some(root) => format!("the system in {}", root.display()),
+        None => format!("a Debian {RELEASE}"),
+    };
+    let libcamera = cross.sysroot.version("libcamera")?;
+    println!("\n{}\nfor {system} ({}), with libcamera {libcamera}", program.display(), arguments.arch);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,6 +77,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 #[derive(Debug)]
 pub(crate) struct Cross {
     pub(crate) sysroot: Sysroot,
+    /// What cargo builds for it.
+    folder: PathBuf,
     /// Whether what is built is for this very machine, by the sysroot's loader, and not for one of the sysroot's release.
     runs_here: bool,
     /// The version of libvpx in it.
@@ -77,11 +91,20 @@ impl Cross {
     /// Gets what is missing: compilers, sysroot, Rust's own library.
     pub(crate) fn to(architecture: Architecture) -> Result<Self> {
         system::prepare(Purpose::Cross(architecture))?;
-        let sysroot = sysroot::prepare(architecture)?;
-        install_rust(architecture)?;
+        Self::with(sysroot::prepare(architecture)?, workspace::target().join("cross"))
+    }
+
+    /// The same for a system that somebody else has made.
+    pub(crate) fn against(root: &Path, architecture: Architecture) -> Result<Self> {
+        system::prepare(Purpose::Cross(architecture))?;
+        Self::with(Sysroot::of(root, architecture)?, workspace::target().join("cross-other"))
+    }
+
+    fn with(sysroot: Sysroot, folder: PathBuf) -> Result<Self> {
+        install_rust(sysroot.architecture)?;
         let libvpx = sysroot.version("vpx")?;
-        let places = places(&sysroot)?;
-        Ok(Self { sysroot, runs_here: false, libvpx, places })
+        let places = places(&sysroot, &folder)?;
+        Ok(Self { sysroot, folder, runs_here: false, libvpx, places })
     }
 
     /// To run on this machine, whatever libraries that has.
@@ -105,7 +128,7 @@ impl Cross {
         let target = self.sysroot.architecture.rust();
         let mut command = workspace::cargo();
         command.arg(subcommand.into()).args(["--target", target]);
-        command.env("CARGO_TARGET_DIR", folder());
+        command.env("CARGO_TARGET_DIR", &self.folder);
         // These would take the place of ours.
         for variable in ["RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "PKG_CONFIG_PATH", "PKG_CONFIG_SYSROOT_DIR"] {
             command.env_remove(variable);
@@ -117,7 +140,7 @@ impl Cross {
 
     /// Where it puts the programs.
     pub(crate) fn built(&self) -> PathBuf {
-        folder().join(self.sysroot.architecture.rust()).join(PROFILE)
+        self.folder.join(self.sysroot.architecture.rust()).join(PROFILE)
     }
 
     /// For the build scripts of crates that compile C and C++, look for libraries, or read headers. By their names they
@@ -173,7 +196,7 @@ impl Cross {
 }
 
 /// What of this machine would get into a program: panics name their file, and so do C's assertions.
-fn places(sysroot: &Sysroot) -> Result<Vec<(PathBuf, String)>> {
+fn places(sysroot: &Sysroot, folder: &Path) -> Result<Vec<(PathBuf, String)>> {
     let rustc = |arguments: &[&str]| {
         run::output(Command::new("rustc").current_dir(workspace::root()).args(arguments))
             .with_context(|| format!("rustc does not answer to {}", arguments.join(" ")))
@@ -188,7 +211,7 @@ fn places(sysroot: &Sysroot) -> Result<Vec<(PathBuf, String)>> {
         places.push((home, "/cargo".to_owned()));
     }
     places.push((workspace::root(), "/roomcam".to_owned()));
-    places.push((folder(), "/target".to_owned()));
+    places.push((folder.to_path_buf(), "/target".to_owned()));
     places.push((sysroot.root.clone(), "/sysroot".to_owned()));
     Ok(places)
 }
@@ -203,10 +226,6 @@ pub(crate) fn needed(file: &Path) -> Result<Vec<String>> {
 /// Of ` 0x0000000000000001 (NEEDED)  Shared library: [libc.so.6]`.
 fn named(dynamic: &str) -> impl Iterator<Item = &str> {
     dynamic.lines().filter(|line| line.contains("(NEEDED)")).filter_map(|line| line.split(['[', ']']).nth(1))
-}
-
-fn folder() -> PathBuf {
-    workspace::target().join("cross")
 }
 
 /// Rust's standard library for that machine.
@@ -231,6 +250,7 @@ mod tests {
     fn cross(architecture: Architecture) -> Cross {
         Cross {
             sysroot: Sysroot { root: PathBuf::from("/s"), architecture },
+            folder: PathBuf::from("/t"),
             runs_here: false,
             libvpx: "1.15.0".to_owned(),
             places: vec![(PathBuf::from("/home/me"), "/roomcam".to_owned())],

@@ -20,6 +20,7 @@ mod fences;
 mod image {
     pub(crate) mod licences;
     pub(crate) mod linked;
+    pub(crate) mod lint;
     pub(crate) mod sbom;
 }
 mod libcamera;

@@ -11,7 +11,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::debian::{self, Architecture, Archive, Extent, RELEASE};
 use crate::progress::Step;
@@ -79,6 +79,33 @@ pub(crate) fn prepare(architecture: Architecture) -> Result<Sysroot> {
 }
 
 impl Sysroot {
+    /// One that somebody else has made: a root file system, if what building takes is in it.
+    pub(crate) fn of(root: &Path, architecture: Architecture) -> Result<Self> {
+        let root = root.canonicalize().with_context(|| format!("there is no sysroot at {}", root.display()))?;
+        let sysroot = Self { root, architecture };
+        let libraries = sysroot.libraries();
+        let parts = [
+            ("libc6-dev", sysroot.root.join("usr/include/stdio.h")),
+            ("libstdc++-14-dev", sysroot.compiler().join("libstdc++.so")),
+            ("libvpx-dev", libraries.join("libvpx.a")),
+            ("libturbojpeg0-dev", libraries.join("pkgconfig/libturbojpeg.pc")),
+            ("libcamera-dev", libraries.join("pkgconfig/libcamera.pc")),
+        ];
+        let missing: Vec<_> = parts.iter().filter(|(_, file)| !file.exists()).map(|(package, _)| *package).collect();
+        ensure!(
+            missing.is_empty(),
+            "{} has not what building takes; install in it, for {architecture}: {}",
+            sysroot.root.display(),
+            missing.join(" ")
+        );
+        ensure!(
+            sysroot.root.join("lib").exists(),
+            "{0} has no folder or link `lib`; make it: ln -s usr/lib {0}/lib",
+            sysroot.root.display()
+        );
+        Ok(sysroot)
+    }
+
     /// Where the libraries of this architecture are.
     pub(crate) fn libraries(&self) -> PathBuf {
         self.root.join("usr/lib").join(self.architecture.gnu())
@@ -171,6 +198,15 @@ mod tests {
         assert_eq!(name_of(&["a", "b"]), name_of(&["a", "b"]));
         assert_ne!(name_of(&["a", "b"]), name_of(&["a"]));
         assert_ne!(name_of(&["a", "b"]), name_of(&["ab"]));
+    }
+
+    #[test]
+    fn a_system_without_headers_is_no_sysroot() {
+        let error = Sysroot::of(Path::new("/nowhere"), Architecture::Arm64).unwrap_err().to_string();
+        assert!(error.contains("/nowhere"), "{error}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let error = Sysroot::of(folder, Architecture::Arm64).unwrap_err().to_string();
+        assert!(error.contains("libcamera-dev") && error.contains("libc6-dev"), "{error}");
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Name {
                 Part::new("check: clippy", |_| check::clippy()),
                 Part::new("check: fences", |_| check::fences()),
                 Part::new("check: page", |_| check::page()),
+                Part::new("check: image", |_| check::image()),
             ],
             Self::Rust => vec![Part::new("rust: cargo test --workspace", rust)],
             Self::Page => vec![Part::new("page: node --test", |tally| node("page", &[], tally))],
