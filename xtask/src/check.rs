@@ -84,7 +84,9 @@ pub(crate) fn formatting() -> Result<()> {
 
 /// Every target of every crate, warnings are errors.
 pub(crate) fn clippy() -> Result<()> {
-    run::to_the_end(workspace::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+    let mut clippy = workspace::cargo();
+    clippy.arg("clippy").args(workspace::ALL).args(["--all-targets", "--", "--deny", "warnings"]);
+    run::to_the_end(&mut clippy)
 }
 
 /// The fences of the design.

@@ -145,7 +145,9 @@ fn report(outcomes: &[Outcome], took: Duration) -> ExitCode {
 }
 
 fn rust(tally: &mut Tally) -> Result<()> {
-    run::to_the_end_reading(workspace::cargo().args(["test", "--workspace", "--no-fail-fast"]), |line| tally.read(line))
+    run::to_the_end_reading(workspace::cargo().arg("test").args(workspace::ALL).arg("--no-fail-fast"), |line| {
+        tally.read(line);
+    })
 }
 
 fn end_to_end(browser: &str, tally: &mut Tally) -> Result<()> {
@@ -156,7 +158,7 @@ fn end_to_end(browser: &str, tally: &mut Tally) -> Result<()> {
 
 /// Where the programs are as the Rust tests have built them, so that nothing is built twice.
 pub(crate) fn programs() -> Result<PathBuf> {
-    run::to_the_end(workspace::cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
+    run::to_the_end(workspace::cargo().arg("test").args(workspace::ALL).args(["--no-run", "--quiet"]))?;
     Ok(workspace::target().join("debug"))
 }
 

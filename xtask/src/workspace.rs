@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Everything that builds with nothing but what `cargo xtask` installs; libcamera has its own checks.
+pub(crate) const ALL: [&str; 3] = ["--workspace", "--features", "camera-fw/appliance"];
+
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     let here =

@@ -175,7 +175,7 @@ fn damaged(error: IdentityError) -> Trouble {
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(&format!(".{}.", identity::FILE))) {
-            let _ = files::erase(&entry.path());
+            let _ = files::erase(&entry.path()).or_else(|_| fs::remove_file(entry.path()));
         }
     }
 }
