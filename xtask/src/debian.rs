@@ -195,6 +195,18 @@ impl Archive {
         ask().or_else(|_| self.refresh().and_then(|()| ask()))
     }
 
+    /// The files that these packages alone come in.
+    pub(crate) fn files_alone(&self, packages: &[&str]) -> Result<Vec<String>> {
+        let ask = || {
+            let mut command = self.apt("apt-get");
+            command.args(["--quiet", "--quiet", "--print-uris", "download"]).args(packages);
+            let files = file_names(&run::output(&mut command).unwrap_or_default());
+            ensure!(files.len() == packages.len(), "apt does not know where to get {}", packages.join(", "));
+            Ok(files)
+        };
+        ask().or_else(|_| self.refresh().and_then(|()| ask()))
+    }
+
     fn lists_are_old(&self) -> bool {
         let refreshed = self.folder.join("refreshed").metadata().and_then(|data| data.modified());
         !refreshed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < LISTS_KEEP))

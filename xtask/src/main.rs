@@ -6,23 +6,20 @@
 //! check   formatting, lints, fences, dependencies, page
 //! bench   figures beside their goals
 //! cross   sysroot ▶ the agent for another machine
+//! image   Debian ▶ stage ▶ root, initramfs ▶ card
 //! ```
 //!
 //! What runs is always printed, so that nobody has to read this to know what to type by hand.
 
 mod bench;
 mod check;
+mod cpio;
 mod cross;
 mod debian;
 mod demo;
 mod fences;
-#[allow(dead_code)] // Until `cargo xtask image` calls them.
-mod image {
-    pub(crate) mod licences;
-    pub(crate) mod linked;
-    pub(crate) mod lint;
-    pub(crate) mod sbom;
-}
+mod image;
+mod kernel;
 mod libcamera;
 mod progress;
 mod run;
@@ -40,7 +37,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, bench, cross", version)]
+#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, bench, cross, image", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +55,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Build the agent for another machine, such as a Raspberry Pi
     Cross(cross::Arguments),
+    /// Make the SD card of the appliance
+    Image(image::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +66,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cross(arguments) => cross::run(&arguments),
+        Command::Image(arguments) => image::run(&arguments),
     };
     match outcome {
         Ok(code) => code,

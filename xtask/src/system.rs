@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Guest,
     /// Running a program of another machine as if it were one of this.
     Emulator,
+    /// The card of the appliance.
+    Image,
     /// Footage to encode, and pictures to compare.
     Footage,
 }
@@ -113,6 +115,25 @@ const EMULATOR: &[Package] = &[Package {
     present: || emulator().is_some(),
 }];
 
+const IMAGE: &[Package] = &[
+    Package { apt: &["mmdebstrap"], generic: "mmdebstrap", present: || program("mmdebstrap").is_some() },
+    Package {
+        // Nothing is foreign to a machine of that kind.
+        apt: if cfg!(target_arch = "aarch64") { &[] } else { &["qemu-user-static", "binfmt-support", "arch-test"] },
+        generic: "QEMU's user emulation for AArch64, registered with the kernel",
+        present: || cfg!(target_arch = "aarch64") || has_foreign_programs(),
+    },
+    Package { apt: &["squashfs-tools"], generic: "mksquashfs", present: || program("mksquashfs").is_some() },
+    Package { apt: &["e2fsprogs"], generic: "mke2fs", present: || administration("mke2fs").is_some() },
+    Package { apt: &["dosfstools"], generic: "mkfs.vfat", present: || administration("mkfs.vfat").is_some() },
+    Package { apt: &["mtools"], generic: "mtools", present: || program("mcopy").is_some() },
+    Package { apt: &["fdisk"], generic: "sfdisk", present: || administration("sfdisk").is_some() },
+    Package { apt: &["uidmap"], generic: "newuidmap", present: || is_root() || program("newuidmap").is_some() },
+    Package { apt: &["kmod"], generic: "modprobe and depmod", present: || administration("depmod").is_some() },
+    Package { apt: &["xz-utils"], generic: "xz", present: || program("xz").is_some() },
+    Package { apt: &["zstd"], generic: "zstd", present: || program("zstd").is_some() },
+];
+
 /// Installs what is missing for this purpose, or says what to install.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
@@ -124,6 +145,7 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
         Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
         Purpose::Footage => &[FOOTAGE],
         Purpose::Emulator => &[EMULATOR],
+        Purpose::Image => &[BUILD, SYSROOT, TO_ARM64, IMAGE],
         Purpose::Guest => &[BUILD, SYSROOT, TO_ARM64, GUEST],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();
@@ -269,6 +291,15 @@ fn is_snap(file: &Path) -> bool {
 /// What runs programs for 64-bit ARM here.
 pub(crate) fn emulator() -> Option<PathBuf> {
     ["qemu-aarch64-static", "qemu-aarch64"].iter().find_map(|name| program(name))
+}
+
+fn has_foreign_programs() -> bool {
+    ["qemu-aarch64-static", "arch-test"].iter().all(|name| program(name).is_some())
+        && administration("update-binfmts").is_some()
+}
+
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
 }
 
 fn has_libvpx() -> bool {
