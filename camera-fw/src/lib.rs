@@ -13,6 +13,9 @@
 //! stop → viewers → signaling → threads. A person's wish to pause ([`privacy`]) → the capture thread; whether there is
 //! a picture → every viewer's session, and the [`led`].
 //!
+//! On a card for a Raspberry Pi, `appliance` (feature `appliance`) stands before and after all that: it turns what people
+//! put on the boot partition into the configuration, and shows label, code and errors.
+//!
 //! | owner | owns | in | out |
 //! |---|---|---|---|
 //! | thread `capture` | the source, its mappings | stop and pause flags | slot of one, state of the picture |

@@ -57,7 +57,8 @@ impl fmt::Display for SwitchLine {
 }
 
 impl SwitchLine {
-    fn chip(&self) -> PathBuf {
+    /// The device of its chip.
+    pub(crate) fn chip(&self) -> PathBuf {
         if self.chip.starts_with('/') { (&self.chip).into() } else { PathBuf::from("/dev").join(&self.chip) }
     }
 }

@@ -112,6 +112,13 @@ pub struct CaError {
     problem: String,
 }
 
+impl CaError {
+    /// What is wrong, without the name of the file.
+    pub fn problem(&self) -> &str {
+        &self.problem
+    }
+}
+
 impl TlsTrust {
     /// The system's certificates and those of the file.
     ///

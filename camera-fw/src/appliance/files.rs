@@ -7,6 +7,17 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
+/// What a person's file may have: some pages of text. What is longer is something else.
+const BYTES: u64 = 64 * 1024;
+
+/// Reads a file that a person has written.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > BYTES {
+        return Err(io::Error::other(format!("it is longer than {} KiB", BYTES / 1024)));
+    }
+    fs::read(path)
+}
+
 /// Writes a file in RAM: readers find the old one or the new one.
 pub(super) fn put(path: &Path, content: &(impl AsRef<[u8]> + ?Sized), mode: u32, group: Option<u32>) -> io::Result<()> {
     let temporary = beside(path);

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -51,6 +51,15 @@ impl Owner {
         seteuid(before.0)?;
         setegid(before.1)?;
         Ok(outcome?)
+    }
+
+    /// Lets the agent write to something of the hardware. What comes of it the agent says.
+    pub(super) fn share(self, device: &Path) {
+        let Some(group) = self.group() else { return };
+        let mode = fs::Permissions::from_mode(0o660);
+        if let Err(error) = chown(device, None, Some(group)).and_then(|()| fs::set_permissions(device, mode)) {
+            tracing::warn!(%error, device = %device.display(), "the agent may not be able to use it");
+        }
     }
 
     /// A folder of that user alone, in one that is root's.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +12,9 @@ use super::present::LABEL;
 use super::problems::Problems;
 use super::settings::Settings;
 use super::{ApplianceError, Prepare, files, provisioning, reset, ssh, wifi};
+use crate::capture::SourceSpec;
 use crate::config::Layer;
+use crate::privacy::SwitchLine;
 use crate::{led, signaling};
 
 /// In the run folder.
@@ -61,8 +62,10 @@ pub fn prepare(arguments: &Prepare) -> Result<(), ApplianceError> {
     let places = (&boot, folders.data.as_path(), run);
     let home = Home::prepare(places, offered.as_ref(), owner, &folders.root, &mut problems)?;
 
+    switch(&settings, &folders.root, owner, &mut problems);
     let layer = Layer {
         ca: certificate(&settings, boot.folder(), run, &mut problems),
+        source: source(&settings, &mut problems),
         led: light(&settings, &folders.root.join(LIGHTS), owner, &mut problems),
         state_dir: Some(home.folder),
         ..settings.camera
@@ -88,15 +91,54 @@ fn note(what: &str, outcome: io::Result<()>, problems: &mut Problems) {
 /// The certificate to trust, where the agent can read it.
 fn certificate(settings: &Settings, boot: &Path, run: &Path, problems: &mut Problems) -> Option<PathBuf> {
     let name = settings.camera.ca.as_ref()?;
-    let (source, copy) = (boot.join(name), run.join(CERTIFICATE));
-    if let Err(problem) = signaling::check_certificate(&source) {
-        let problem = format!("names {}, which cannot be used: {problem}", name.display());
-        settings.refuse("ca", &problem, problems);
+    let copy = run.join(CERTIFICATE);
+    let copied = files::read(&boot.join(name)).and_then(|bytes| files::put(&copy, &bytes, 0o644, None));
+    let problem = match (copied, signaling::check_certificate(&copy)) {
+        (Ok(()), Ok(())) => return Some(copy),
+        (Ok(()), Err(error)) => format!("cannot be used: {}; it must hold a certificate in PEM form", error.problem()),
+        (Err(error), _) => format!("cannot be read ({error}); the file stands beside the settings"),
+    };
+    settings.refuse("ca", &format!("= \"{}\" {problem}", name.display()), problems);
+    let _ = fs::remove_file(copy);
+    None
+}
+
+/// The source, unless it is a film that is not there: the agent would give up at once, again and again.
+fn source(settings: &Settings, problems: &mut Problems) -> Option<String> {
+    let source = settings.camera.source.clone()?;
+    let is_film = matches!(source.parse(), Ok(SourceSpec::Y4m(_)));
+    if is_film && !Path::new(&source).is_file() {
+        settings.refuse(
+            "source",
+            &format!("= \"{source}\" is not there; without this line the camera is found by itself"),
+            problems,
+        );
         return None;
     }
-    let copied = fs::read(&source).and_then(|bytes| files::put(&copy, &bytes, 0o644, None));
-    copied.map_err(|error| settings.refuse("ca", &format!("cannot be passed on ({error})"), problems)).ok()?;
-    Some(copy)
+    Some(source)
+}
+
+/// The switch that closes the camera is made the agent's. Without it the agent does not start, as it should.
+fn switch(settings: &Settings, root: &Path, owner: Owner, problems: &mut Problems) {
+    let Some(Ok(line)) = settings.camera.privacy_switch.as_deref().map(str::parse::<SwitchLine>) else { return };
+    let chip = line.chip();
+    let device = root.join(chip.strip_prefix("/").unwrap_or(&chip));
+    if !device.exists() {
+        let there = names(&root.join("dev"), "gpiochip");
+        let problem =
+            format!("= \"{line}\" is not there (in /dev there are: {there}); until it is, the camera does not start");
+        return settings.refuse("privacy_switch", &problem, problems);
+    }
+    owner.share(&device);
+}
+
+/// What is in a folder, for people.
+fn names(folder: &Path, prefix: &str) -> String {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.sort();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// The LED of the settings. It is made the agent's, as is the board's own, which the agent takes where none is set.
@@ -105,26 +147,14 @@ fn light(settings: &Settings, lights: &Path, owner: Owner, problems: &mut Proble
     let folder = wanted.clone().unwrap_or_else(|| led::OWN.into());
     if !folder.join("brightness").exists() {
         if wanted.is_some() {
-            let names = fs::read_dir(lights).into_iter().flatten();
-            let mut names: Vec<String> = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-            names.sort();
-            let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let there = names(lights, "");
             let (folder, lights) = (folder.display(), lights.display());
             settings.refuse("led", &format!("= \"{folder}\" is not there; in {lights} there are: {there}"), problems);
         }
         return None;
     }
-    if let Some(group) = owner.group() {
-        for file in ["brightness", "trigger"].map(|name| folder.join(name)) {
-            if let Err(error) = give(&file, group) {
-                tracing::warn!(%error, file = %file.display(), "the agent may not be able to switch the LED");
-            }
-        }
+    for file in ["brightness", "trigger"] {
+        owner.share(&folder.join(file));
     }
     wanted
-}
-
-fn give(file: &Path, group: u32) -> io::Result<()> {
-    chown(file, None, Some(group))?;
-    fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o664))
 }

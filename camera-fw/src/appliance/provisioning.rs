@@ -2,7 +2,6 @@
 //!
 //! It is taken, whoever the camera was before, and erased once it is kept. What is damaged stays where it is.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -26,7 +25,7 @@ pub(super) fn find(boot: &Boot, problems: &mut Problems) -> Option<Offered> {
     let mut offered: Option<Offered> = None;
     for name in NAMES {
         let path = boot.folder().join(name);
-        let bytes = match fs::read(&path) {
+        let bytes = match files::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {

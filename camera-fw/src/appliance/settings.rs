@@ -1,12 +1,12 @@
 //! `roomcam.toml`: what a person sets. A key that is not possible costs itself alone, and is said with its line.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+use super::files;
 use super::lines::{self, Entry, Kind};
 use super::problems::Problems;
 use super::text;
@@ -15,9 +15,6 @@ use crate::config::Layer;
 
 /// On the boot partition; Windows likes to add to names.
 const NAMES: [&str; 2] = ["roomcam.toml", "roomcam.toml.txt"];
-
-/// Some pages of settings; what is longer is none.
-const BYTES: u64 = 64 * 1024;
 
 /// The settings: those of [`Layer`] but `state_dir`, which the image decides, and the appliance's own.
 const KEYS: [(&str, Kind); 25] = [
@@ -66,7 +63,7 @@ impl Settings {
     pub(super) fn load(boot: &Path, problems: &mut Problems) -> Self {
         let mut found = None;
         for name in NAMES {
-            match read(&boot.join(name)) {
+            match files::read(&boot.join(name)) {
                 Ok(bytes) if found.is_none() => found = Some((name, bytes)),
                 Ok(_) => problems.add(format!("{name} does not count, because there is {} too; remove one", NAMES[0])),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -193,13 +190,6 @@ impl Settings {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > BYTES {
-        return Err(io::Error::other(format!("it is longer than {} KiB", BYTES / 1024)));
-    }
-    fs::read(path)
-}
-
 /// What to do about a key that is none.
 fn unknown(key: &str) -> String {
     let is_word =
@@ -247,6 +237,8 @@ fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::capture::settings::Value as Control;
 

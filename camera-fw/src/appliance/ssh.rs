@@ -72,7 +72,7 @@ pub(super) fn write(boot: &Path, run: &Path, problems: &mut Problems) -> io::Res
     let folder = run.join(FOLDER);
     let mut all = String::new();
     for name in NAMES {
-        match fs::read(boot.join(name)) {
+        match files::read(&boot.join(name)) {
             Ok(bytes) => all.push_str(&keys(name, &text::decode(&bytes).text, problems)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => problems.add(format!("{name} cannot be read ({error}); write it anew")),

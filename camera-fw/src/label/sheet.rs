@@ -86,8 +86,9 @@ fn summary(target: &Target, folder: &Path, count: u16) -> String {
     let first = folder.join(format!("camera-{}", numbered(1, count))).join(identity::FILE);
     format!(
         "{labels} on {sheets} ({}, 2 x 5 a page): {}\nTheir identities: {}/\n\n\
-         Print in actual size (100 %). For each camera, copy its file (such as {}) to the camera's state folder as \
-         `{}`, with mode 0600, before its first start, and stick the label of the same number on it.\n\
+         Print in actual size (100 %). For each camera, copy its file (such as {}) to the drive ROOMCAM of its card, or, \
+         if it is none of the cards, to the camera's state folder as `{}`, with mode 0600; before its first start. Stick \
+         the label of the same number on it.\n\
          Then delete both: who holds a code can watch, who holds an identity can pose as the camera.\n",
         page::SIZE,
         target.path.display(),

@@ -41,7 +41,7 @@ impl Device {
         }
         fs::write(misc.join("rng_current"), "a-generator\n").unwrap();
         fs::write(device.path("root/dev/hwrng"), [7; 64]).unwrap();
-        for file in ["root/dev/urandom", "screen"] {
+        for file in ["root/dev/urandom", "root/dev/gpiochip0", "screen"] {
             fs::write(device.path(file), "").unwrap();
         }
         device.settings(settings);

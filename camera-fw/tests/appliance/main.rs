@@ -96,7 +96,7 @@ fn what_a_person_sets_reaches_every_program() {
 
 #[test]
 fn what_is_wrong_costs_itself_and_is_said_with_place_and_remedy() {
-    let cases: [(&[u8], &[&str]); 14] = [
+    let cases: [(&[u8], &[&str]); 16] = [
         (b"fps = 1000", &["line 2: fps = 1000", "use 1 to 120"]),
         (b"fsp = 30", &["line 2: fsp", "do you mean fps?"]),
         (b"fps = many", &["line 2: fps takes a whole number"]),
@@ -107,8 +107,10 @@ fn what_is_wrong_costs_itself_and_is_said_with_place_and_remedy() {
         (b"server = \"wss://other\"", &["line 2: server is set in line 1 already"]),
         (b"wifi_ssid = \"home\"\nwifi_passphrase = \"short\"", &["line 3: wifi_passphrase has 5 letters", "8 to 63"]),
         (b"wifi_passphrase = \"long enough\"", &["line 2", "wifi_ssid"]),
-        (b"ca = \"nothing.pem\"", &["line 2: ca names nothing.pem", "PEM"]),
+        (b"ca = \"nothing.pem\"", &["line 2: ca = \"nothing.pem\" cannot be read"]),
         (b"led = \"/sys/class/leds/none\"", &["line 2: led", "there are: none"]),
+        (b"source = \"/film.y4m\"", &["line 2: source", "is not there"]),
+        (b"privacy_switch = \"gpiochip7:1\"", &["line 2: privacy_switch", "there are: gpiochip0", "does not start"]),
         (b"privacy_switch = 17", &["line 2: privacy_switch", "begins paused"]),
         (b"name = \"K\xfcche\"", &["UTF-8"]),
     ];
@@ -136,7 +138,10 @@ fn a_certificate_that_is_none_and_keys_that_are_none_are_said() {
         .unwrap();
     fs::write(device.path("boot/authorized_keys"), "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n").unwrap();
     let errors = device.start().errors;
-    assert!(errors.contains("line 2: ca names server.pem") && errors.contains("private key"), "{errors}");
+    assert!(
+        errors.contains("line 2: ca = \"server.pem\" cannot be used") && errors.contains("private key"),
+        "{errors}"
+    );
     assert!(!device.agent().contains("ca =") && !device.path("run/ssh").exists());
 }
 
