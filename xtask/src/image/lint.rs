@@ -188,7 +188,8 @@ fn shell(file: &Path) -> Option<&'static str> {
 
 fn script_fault(file: &Path) -> Result<Option<String>> {
     let mode = file.metadata().with_context(|| format!("cannot read {}", file.display()))?.permissions().mode();
-    if mode & 0o100 == 0 {
+    // What has no such ending is packed with a mode of its own.
+    if mode & 0o100 == 0 && name(file).ends_with(".sh") {
         return Ok(Some(format!("{}: it may not be executed, so pi-gen passes it over", file.display())));
     }
     // What runs in the new system names no shell: pi-gen hands it to bash.
