@@ -2,8 +2,9 @@
 # From a root file system as Debian's packages make it to the one of the image: runs the stage, as pi-gen does, harvests
 # what is to be known of it, leaves out what nobody needs on a camera, and packs it.
 #
-#   make-root.sh BASE.tar STAGE MODULES SCRATCH OUT
+#   make-root.sh BASE STAGE MODULES SCRATCH OUT
 #
+# BASE is an archive of Debian's packages; or a folder, such as pi-gen makes, in which the stage has run already.
 # As root of a mount namespace of its own (`cargo xtask image` sees to that). MODULES is a tree with the kernel's modules;
 # OUT gets `root.squashfs`, `status` (dpkg's list of what is in it), `copyright/`, `common-licenses/`, `busybox`.
 set -euo pipefail
@@ -14,7 +15,11 @@ left_out=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/left-out
 export STAGE_DIR=$stage ROOTFS_DIR=$scratch/root
 mkdir -p "$ROOTFS_DIR" "$out"
 # No device is needed in it, and only the true root could make one.
-tar --extract --file "$base" --directory "$ROOTFS_DIR" --numeric-owner --exclude='./dev/*'
+if [ -d "$base" ]; then
+	tar --create --directory "$base" --one-file-system --exclude='./dev/*' --exclude='./boot/*' --exclude='./usr/lib/modules/*' .
+else
+	cat "$base"
+fi | tar --extract --directory "$ROOTFS_DIR" --numeric-owner --exclude='./dev/*'
 
 on_chroot() {
 	chroot "$ROOTFS_DIR" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
@@ -26,7 +31,7 @@ chmod 666 "$ROOTFS_DIR/dev/null"
 
 # In pi-gen's order (build.sh, run_stage): each folder's steps by number, outside before inside. The packages are there.
 for folder in "$stage"/*/; do
-	[ ! -e "$folder/SKIP" ] || continue
+	[ ! -d "$base" ] && [ ! -e "$folder/SKIP" ] || continue
 	cd "$folder"
 	for step in 00 01 02 03 04 05 06 07 08 09; do
 		[ ! -x "$step-run.sh" ] || "./$step-run.sh"
@@ -35,6 +40,7 @@ for folder in "$stage"/*/; do
 done
 rm "$ROOTFS_DIR/dev/null"
 
+mkdir -p "$ROOTFS_DIR/usr/lib/modules" "$ROOTFS_DIR/boot/firmware"
 cp -a "$modules/." "$ROOTFS_DIR/usr/lib/modules/"
 chown -R 0:0 "$ROOTFS_DIR/usr/lib/modules"
 

@@ -12,7 +12,8 @@ use crate::system;
 /// The unpacked package.
 #[derive(Debug)]
 pub(crate) struct Unpacked {
-    tree: PathBuf,
+    /// What it was unpacked to, or installed in.
+    pub(crate) tree: PathBuf,
     /// As `uname -r` says.
     pub(crate) version: String,
     /// What the boot loader loads.

@@ -82,10 +82,11 @@ fn number(root: &Path) -> Result<u32> {
 /// What is on the boot partition.
 fn gather(kernel: &Kernel, initramfs: &Path, recipe: &Path, number: u32, to: &Path) -> Result<()> {
     run::to_the_end_silently(Command::new("cp").arg("--recursive").arg(kernel.boot()).arg(to))?;
-    copy(&kernel.image(), &to.join("kernel8.img"))?;
-    copy(initramfs, &to.join("initramfs.img"))?;
-    for file in entries(recipe)? {
+    for file in entries(initramfs)?.into_iter().chain(entries(recipe)?) {
         copy(&file, &to.join(name_of(&file)))?;
+    }
+    if kernel.is_of_the_board() {
+        copy(&super::recipe("pi-gen/config.txt"), &to.join("config.txt"))?;
     }
     let line = to.join("cmdline.txt");
     let text = fs::read_to_string(&line).with_context(|| format!("cannot read {}", line.display()))?;

@@ -35,15 +35,17 @@ const APPLETS: [&str; 14] = [
     "[",
 ];
 
+/// Gives the folder with one for each kernel.
 pub(super) fn prepare(work: &mut Work, kernel: &Kernel, root: &Root) -> Result<PathBuf> {
     let init = recipe("initramfs/init");
     let inputs = Inputs::of("initramfs 1").value(&kernel.folder).path(&recipe("kernel")).path(&init);
     let digest = inputs.path(&root.busybox).value(APPLETS).digest();
-    let folder = work.kept("initramfs", digest, "Pack the initramfs", |_, folder| make(kernel, root, &init, folder))?;
-    Ok(folder.join("initramfs.img"))
+    work.kept("initramfs", digest, "Pack the initramfs", |_, folder| {
+        kernel.versions.iter().try_for_each(|(version, name)| make(kernel, version, root, &init, &folder.join(name)))
+    })
 }
 
-fn make(kernel: &Kernel, root: &Root, init: &Path, folder: &Path) -> Result<()> {
+fn make(kernel: &Kernel, version: &str, root: &Root, init: &Path, packed: &Path) -> Result<()> {
     let mut archive = Archive::default();
     for mounted in ["dev", "proc", "sys"] {
         archive.directory(Path::new(mounted));
@@ -62,12 +64,12 @@ fn make(kernel: &Kernel, root: &Root, init: &Path, folder: &Path) -> Result<()> 
     }
 
     // A tree of its own, for indices of what is in it alone.
-    let tree = folder.join("tree");
+    let tree = packed.with_extension("tree");
     // As modprobe names them.
-    let modules = kernel.folder.join("lib/modules").join(&kernel.version);
-    let place = tree.join("lib/modules").join(&kernel.version);
+    let modules = kernel.folder.join("lib/modules").join(version);
+    let place = tree.join("lib/modules").join(version);
     fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
-    for module in kernel::closure(&kernel.folder, &kernel.version, &wanted)? {
+    for module in kernel::closure(&kernel.folder, version, &wanted)? {
         let to = place.join(module.strip_prefix(&modules).context("a module is elsewhere")?);
         fs::create_dir_all(to.parent().unwrap_or(&place)).context("cannot make a module's folder")?;
         copy(&module, &to)?;
@@ -75,16 +77,15 @@ fn make(kernel: &Kernel, root: &Root, init: &Path, folder: &Path) -> Result<()> 
     for index in ["modules.order", "modules.builtin", "modules.builtin.modinfo"] {
         copy(&modules.join(index), &place.join(index))?;
     }
-    crate::kernel::index(&tree, &kernel.version)?;
+    crate::kernel::index(&tree, version)?;
     for file in files(&tree)? {
         archive.file(file.strip_prefix(&tree).unwrap_or(&file), FILE, &read(&file)?);
     }
     super::remove(&tree)?;
 
-    let plain = folder.join("initramfs.cpio");
+    let plain = packed.with_extension("cpio");
     fs::write(&plain, archive.finish()).with_context(|| format!("cannot write {}", plain.display()))?;
-    let packed = folder.join("initramfs.img");
-    let output = File::create(&packed).with_context(|| format!("cannot write {}", packed.display()))?;
+    let output = File::create(packed).with_context(|| format!("cannot write {}", packed.display()))?;
     run::to_the_end_silently(Command::new("zstd").args(["-19", "--quiet", "--stdout"]).arg(&plain).stdout(output))?;
     super::remove(&plain)
 }

@@ -188,8 +188,7 @@ fn shell(file: &Path) -> Option<&'static str> {
 
 fn script_fault(file: &Path) -> Result<Option<String>> {
     let mode = file.metadata().with_context(|| format!("cannot read {}", file.display()))?.permissions().mode();
-    // What has no such ending is packed with a mode of its own.
-    if mode & 0o100 == 0 && name(file).ends_with(".sh") {
+    if mode & 0o100 == 0 {
         return Ok(Some(format!("{}: it may not be executed, so pi-gen passes it over", file.display())));
     }
     // What runs in the new system names no shell: pi-gen hands it to bash.
@@ -199,8 +198,6 @@ fn script_fault(file: &Path) -> Result<Option<String>> {
     }
     if system::program("shellcheck").is_some() {
         let mut check = Command::new("shellcheck");
-        // Functions that take arguments and are given none: pi-gen's `on_chroot` is one.
-        check.args(["--exclude", "SC2119,SC2120"]);
         check.args(["--shell", shell, "--severity", "warning", "--format", "gcc"]).arg(file);
         let output = check.output().context("cannot start shellcheck")?;
         if !output.status.success() {

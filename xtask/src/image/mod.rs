@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// Keep what is built in this folder [default: target/image]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Pack this root file system, in which the stage has run (image/pi-gen), instead of Debian's
+    #[arg(long, value_name = "DIR", conflicts_with = "program")]
+    rootfs: Option<PathBuf>,
     /// Take this agent, built for 64-bit ARM, instead of building it
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -64,7 +67,7 @@ pub(crate) struct Arguments {
 }
 
 /// A card, and what belongs to it.
-#[expect(dead_code, reason = "the tests of the card, which take it as it is, are yet to come")]
+#[allow(dead_code)] // Until the tests of the card take it.
 #[derive(Debug)]
 pub(crate) struct Built {
     /// Where all of it is.
@@ -114,9 +117,12 @@ pub(crate) fn build(arguments: &Arguments) -> Result<Built> {
     let _alone = crate::debian::lock(&folder.join("lock"))?;
     let mut work = Work { folder, epoch: epoch()?, took: Vec::new() };
 
-    let (program, sysroot) = work.program(arguments.program.as_deref())?;
-    let kernel = kernel::prepare(&mut work)?;
-    let base = base::prepare(&mut work)?;
+    let given = arguments.rootfs.as_ref().map(|rootfs| rootfs.join("usr/bin/camera-fw")).or(arguments.program.clone());
+    let (program, sysroot) = work.program(given.as_deref())?;
+    let (kernel, base) = match &arguments.rootfs {
+        Some(rootfs) => (kernel::of(&mut work, rootfs)?, rootfs.clone()),
+        None => (kernel::prepare(&mut work)?, base::prepare(&mut work)?),
+    };
     let root = root::prepare(&mut work, &base, &kernel, &program)?;
     let initramfs = initramfs::prepare(&mut work, &kernel, &root)?;
     let card = card::prepare(&mut work, &kernel, &root, &initramfs)?;
@@ -128,6 +134,37 @@ pub(crate) fn build(arguments: &Arguments) -> Result<Built> {
         Some(work.hand_out(&archive, &papers)?)
     };
     Ok(Built { folder: work.folder, card, archive, root: root.image, took: work.took })
+}
+
+#[allow(dead_code)] // Until the tests of the card ask.
+/// Makes everything but the agent a second time, from nothing, and says in which stage it came to something else, if it did.
+pub(crate) fn again(first: &Built) -> Result<Option<&'static str>> {
+    let folder = workspace::target().join("image-again");
+    let arguments = Arguments {
+        anew: true,
+        out: Some(folder.clone()),
+        program: Some(Cross::to(Architecture::Arm64)?.built().join("camera-fw")),
+        uncompressed: true,
+        ..Arguments::default()
+    };
+    let second = build(&arguments)?;
+    let of = |kind: &str, built: &Built| -> Result<u64> {
+        let folder = entries(&built.folder)?.into_iter().find(|entry| name_of(entry).starts_with(&format!("{kind}-")));
+        let folder = folder.with_context(|| format!("there is no {kind} in {}", built.folder.display()))?;
+        let files = entries(&folder)?.into_iter().filter(|file| !name_of(file).ends_with("log"));
+        Ok(files.fold(inputs::Inputs::of(kind), |inputs, file| inputs.path(&file)).digest())
+    };
+    let mut other = None;
+    // The earliest is what there is to mend.
+    for stage in ["card", "initramfs", "root", "base", "kernel"] {
+        if of(stage, first)? != of(stage, &second)? {
+            other = Some(stage);
+        }
+    }
+    if other.is_none() {
+        remove(&folder)?;
+    }
+    Ok(other)
 }
 
 /// What every stage takes.

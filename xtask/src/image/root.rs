@@ -26,9 +26,16 @@ pub(super) struct Root {
     pub(super) busybox: PathBuf,
 }
 
+/// From the archive of the base; or from a folder in which the stage has run already.
 pub(super) fn prepare(work: &mut Work, base: &Path, kernel: &Kernel, program: &Path) -> Result<Root> {
     let (stage, local) = (recipe("stage-roomcam"), recipe("local"));
-    let inputs = Inputs::of("root 1").value(base).value(&kernel.folder).path(program).path(&stage).path(&local);
+    let inputs = Inputs::of("root 1")
+        .value(base)
+        .path(&base.join("var/lib/dpkg/status"))
+        .value(&kernel.folder)
+        .path(program)
+        .path(&stage)
+        .path(&local);
     let digest = inputs.value(work.epoch).digest();
     let folder = work.kept("root", digest, "Make the root file system", |work, folder| {
         // A copy, for the agent's sake: in the repository it has no place.
