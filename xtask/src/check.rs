@@ -112,7 +112,10 @@ pub(crate) fn page() -> Result<()> {
         command
     };
     run::to_the_end(tool("tsc").args(["-p", "browser"]))?;
-    run::to_the_end(tool("eslint").args(["--config", "browser/eslint.config.js", "browser"]))
+    run::to_the_end(tool("eslint").args(["--config", "browser/eslint.config.js", "browser"]))?;
+    // Files outside of the folder that it runs in eslint does not look at.
+    let appliance = ["--config", "signal-srv/tests/browser/eslint.config.js", "image/test"];
+    run::to_the_end(tool("eslint").current_dir(workspace::root()).args(appliance))
 }
 
 /// The stages and scripts of the image.

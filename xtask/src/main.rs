@@ -11,6 +11,7 @@
 //!
 //! What runs is always printed, so that nobody has to read this to know what to type by hand.
 
+mod appliance;
 mod bench;
 mod check;
 mod cpio;
@@ -57,6 +58,9 @@ enum Command {
     Cross(cross::Arguments),
     /// Make the SD card of the appliance
     Image(image::Arguments),
+    /// What `test image` runs within a network namespace
+    #[command(hide = true)]
+    Inside(appliance::Inside),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cross(arguments) => cross::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Inside(arguments) => appliance::inside(&arguments),
     };
     match outcome {
         Ok(code) => code,

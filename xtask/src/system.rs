@@ -34,6 +34,10 @@ pub(crate) enum Purpose {
     Emulator,
     /// The card of the appliance.
     Image,
+    /// The card in an emulated machine, with a network and a browser around it.
+    Appliance,
+    /// The same in a model of a true board, with neither.
+    Board,
     /// Footage to encode, and pictures to compare.
     Footage,
 }
@@ -115,6 +119,20 @@ const EMULATOR: &[Package] = &[Package {
     present: || emulator().is_some(),
 }];
 
+const NETWORK: &[Package] = &[
+    Package { apt: &["iproute2"], generic: "ip (iproute2)", present: || administration("ip").is_some() },
+    Package { apt: &["dnsmasq-base"], generic: "dnsmasq", present: || administration("dnsmasq").is_some() },
+    Package { apt: &["openssh-client"], generic: "ssh and ssh-keygen", present: || program("ssh-keygen").is_some() },
+];
+
+const CARD: &[Package] = &[
+    Package { apt: &["mtools"], generic: "mtools", present: || program("mcopy").is_some() },
+    Package { apt: &["e2fsprogs"], generic: "e2fsprogs", present: || administration("debugfs").is_some() },
+];
+
+const TREES: &[Package] =
+    &[Package { apt: &["device-tree-compiler"], generic: "fdtput", present: || program("fdtput").is_some() }];
+
 const IMAGE: &[Package] = &[
     Package { apt: &["mmdebstrap"], generic: "mmdebstrap", present: || program("mmdebstrap").is_some() },
     Package {
@@ -147,6 +165,8 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
         Purpose::Emulator => &[EMULATOR],
         Purpose::Image => &[BUILD, SYSROOT, TO_ARM64, IMAGE],
         Purpose::Guest => &[BUILD, SYSROOT, TO_ARM64, GUEST],
+        Purpose::Appliance => &[BUILD, SYSROOT, TO_ARM64, GUEST, PAGE, BROWSERS, NETWORK, CARD],
+        Purpose::Board => &[BUILD, SYSROOT, TO_ARM64, GUEST, CARD, TREES],
     };
     let missing: Vec<&Package> = wanted.iter().copied().flatten().filter(|package| !(package.present)()).collect();
     if missing.is_empty() {

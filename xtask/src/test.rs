@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
+use crate::appliance;
 use crate::check;
 use crate::progress::{Shown, Step, strong};
 use crate::run;
@@ -40,10 +41,24 @@ enum Name {
     Vm,
     /// The program of the appliance, started on this machine
     Cross,
+    /// The card of `cargo xtask image` in an emulated machine, from power-on to the browser
+    Image,
+    /// The card in QEMU's model of a Raspberry Pi 4; only when it is named
+    Pi4,
 }
 
 impl Name {
-    const ALL: [Self; 7] = [Self::Check, Self::Rust, Self::Page, Self::E2e, Self::Libcamera, Self::Cross, Self::Vm];
+    const ALL: [Self; 9] = [
+        Self::Check,
+        Self::Rust,
+        Self::Page,
+        Self::E2e,
+        Self::Libcamera,
+        Self::Cross,
+        Self::Vm,
+        Self::Image,
+        Self::Pi4,
+    ];
 
     fn parts(self) -> Vec<Part> {
         match self {
@@ -66,6 +81,11 @@ impl Name {
             ],
             Self::Cross => vec![Part::new("cross: the appliance's program", smoke::run)],
             Self::Vm => vec![Part::new("vm: capture on a kernel driver", vm::run)],
+            Self::Image => vec![
+                Part::new("image: the card, power-on to page", appliance::run),
+                Part::new("image: made twice, the same card", appliance::twice),
+            ],
+            Self::Pi4 => vec![Part::new("pi4: the card in a Raspberry Pi 4", appliance::pi4::run)],
         }
     }
 }
@@ -91,22 +111,29 @@ struct Outcome {
 /// Runs the steps; the last line printed is the sum.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let begun = Instant::now();
-    let mut names: Vec<Name> =
-        Name::ALL.into_iter().filter(|name| arguments.steps.is_empty() || arguments.steps.contains(name)).collect();
+    let all = arguments.steps.is_empty();
+    let wanted = |name: &Name| if all { *name != Name::Pi4 } else { arguments.steps.contains(name) };
+    let mut names: Vec<Name> = Name::ALL.into_iter().filter(wanted).collect();
     for (name, shown, reason) in [
         (Name::Libcamera, "libcamera", crate::libcamera::impossible()),
         (Name::Cross, "cross", smoke::impossible()),
         (Name::Vm, "vm", vm::impossible()),
+        (Name::Image, "image", appliance::impossible()),
+        (Name::Pi4, "pi4", vm::impossible()),
     ] {
         let Some(reason) = reason.filter(|_| names.contains(&name)) else { continue };
         ensure!(arguments.steps.is_empty(), "the step {shown} is not possible here: {reason}");
         println!("The step {shown} is left out: {reason}.");
         names.retain(|other| *other != name);
     }
-    let only_rust = names.iter().all(|name| matches!(name, Name::Rust | Name::Libcamera | Name::Cross | Name::Vm));
+    let without_page = |name: &Name| matches!(name, Name::Rust | Name::Libcamera | Name::Cross | Name::Vm | Name::Pi4);
+    let only_rust = names.iter().all(without_page);
     system::prepare(if only_rust { Purpose::Rust } else { Purpose::Test })?;
     if names.contains(&Name::Vm) {
         system::prepare(Purpose::Guest)?;
+    }
+    if names.contains(&Name::Image) {
+        system::prepare(Purpose::Appliance)?;
     }
 
     let mut outcomes = Vec::new();

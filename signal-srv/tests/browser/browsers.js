@@ -70,13 +70,21 @@ export const DESK = { width: 1440, height: 900 };
  */
 
 /**
+ * What Chromium does besides.
+ * @typedef {object} Wishes
+ * @property {string} [resolve] where hosts are, as `--host-resolver-rules` has it
+ * @property {boolean} [trusting] takes any certificate
+ */
+
+/**
  * @param {string} [name]
+ * @param {Wishes} [wishes]
  * @returns {Promise<Browser>}
  */
-export async function launch(name = BROWSER) {
+export async function launch(name = BROWSER, wishes = {}) {
     switch (name) {
         case 'chromium':
-            return launchChromium();
+            return launchChromium(wishes);
         case 'firefox':
             return launchFirefox();
         default:
@@ -84,13 +92,17 @@ export async function launch(name = BROWSER) {
     }
 }
 
-/** @returns {Promise<Browser>} */
-async function launchChromium() {
+/**
+ * @param {Wishes} wishes
+ * @returns {Promise<Browser>}
+ */
+async function launchChromium({ resolve = '', trusting = false }) {
     const executablePath = process.env.ROOMCAM_CHROMIUM ?? onPath(['chromium', 'google-chrome-stable', 'google-chrome']);
-    const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
+    const args = resolve ? [...CHROMIUM_ARGUMENTS, `--host-resolver-rules=${resolve}`] : CHROMIUM_ARGUMENTS;
+    const browser = await chromium.launch({ executablePath, args });
     return {
         async page({ viewport = DESK, scheme = 'light', script, axe = false } = {}) {
-            const context = await browser.newContext({ viewport, colorScheme: scheme });
+            const context = await browser.newContext({ viewport, colorScheme: scheme, ignoreHTTPSErrors: trusting });
             const page = await context.newPage();
             await page.addInitScript(observe);
             if (script) {

@@ -6,7 +6,7 @@ import page from '../page/eslint.config.js';
 export default [
     ...page,
     {
-        files: ['**/browser/**/*.js'],
+        files: ['**/browser/**/*.js', 'image/test/*.js'],
         languageOptions: { ecmaVersion: 2022, sourceType: 'module', globals: { ...globals.node, ...globals.browser } },
     },
 ];

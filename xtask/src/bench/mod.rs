@@ -3,6 +3,7 @@
 //! A bench measures the release build as a user would run it and prints rows that fit into
 //! `docs/benchmarks.md`; it writes nothing there, since a figure belongs to the machine it was seen on.
 
+mod boot;
 mod capture;
 mod clip;
 mod guest;
@@ -33,6 +34,8 @@ enum Bench {
     Stream(Options),
     /// Capture and encoding in the emulated machine: frame rates by format
     Guest(Options),
+    /// The card of `cargo xtask image` in the emulated machine: stages of the boot, memory, sizes
+    Boot(Options),
     /// The frame path: CPU of the camera against that of libvpx alone, copies, allocations and conversions by format
     Capture(Encoding),
     /// The encoder: PSNR, SSIM and time of its settings at several bitrates
@@ -64,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Capture(Encoding { footage, options }) => (capture::measure(footage)?, options),
         Bench::Quality(Encoding { footage, options }) => (quality::measure(footage)?, options),
         Bench::Guest(options) => (guest::measure()?, options),
+        Bench::Boot(options) => (boot::measure()?, options),
     };
     println!("\n{}", report::table(&figures));
     if let Some(file) = &options.json {

@@ -63,11 +63,17 @@ pub(crate) struct Arguments {
     program: Option<PathBuf>,
     /// Without the compressed copy: for tests, which read the card as it is
     #[arg(skip)]
-    pub(crate) uncompressed: bool,
+    uncompressed: bool,
+}
+
+impl Arguments {
+    /// For tests.
+    pub(crate) fn uncompressed() -> Self {
+        Self { uncompressed: true, ..Self::default() }
+    }
 }
 
 /// A card, and what belongs to it.
-#[allow(dead_code)] // Until the tests of the card take it.
 #[derive(Debug)]
 pub(crate) struct Built {
     /// Where all of it is.
@@ -136,7 +142,6 @@ pub(crate) fn build(arguments: &Arguments) -> Result<Built> {
     Ok(Built { folder: work.folder, card, archive, root: root.image, took: work.took })
 }
 
-#[allow(dead_code)] // Until the tests of the card ask.
 /// Makes everything but the agent a second time, from nothing, and says in which stage it came to something else, if it did.
 pub(crate) fn again(first: &Built) -> Result<Option<&'static str>> {
     let folder = workspace::target().join("image-again");

@@ -1,0 +1,174 @@
+//! `cargo xtask test pi4`: the very card in QEMU's model of a Raspberry Pi 4, with the device tree of that board.
+//!
+//! ```text
+//! Debian trixie ─▶ qemu-system-arm with all its libraries, unpacked ─┐
+//! card ─▶ kernel8.img, initramfs.img, cmdline.txt ───────────────────┼▶ QEMU (raspi4b) ─▶ console ─▶ checks
+//!      └▶ bcm2711-rpi-4-b.dtb ─▶ fdtput, without what QEMU lacks ────┘
+//! ```
+//!
+//! QEMU knows the board since version 9, which a system may not have; so it is taken from the release that the card is made
+//! of. The model has no network, no random numbers and no HDMI, and the board's firmware is not run: the kernel is loaded
+//! by QEMU. It shows that the kernel's drivers for the board's card reader, watchdog and serial port work with what is in
+//! the initramfs. It takes minutes, so it is no part of `cargo xtask test`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::card::Card;
+use super::checks::Checks;
+use super::console::Console;
+use crate::debian::{Architecture, Archive, Extent};
+use crate::progress::{Shown, Step};
+use crate::run;
+use crate::system::{self, Purpose};
+use crate::tally::Tally;
+use crate::workspace;
+
+const TREE: &str = "bcm2711-rpi-4-b.dtb";
+
+/// What the model does not have, and whose driver would stop the kernel or wait for it: the display, and what measures the
+/// chip's heat.
+const LACKING: &[&str] = &[
+    "/gpu",
+    "/soc/avs-monitor@7d5d2000",
+    "/soc/clock@7ef00000",
+    "/soc/hdmi@7ef00700",
+    "/soc/hdmi@7ef05700",
+    "/soc/hvs@7e400000",
+    "/soc/i2c@7ef04500",
+    "/soc/i2c@7ef09500",
+    "/soc/interrupt-controller@7ef00100",
+    "/soc/pixelvalve@7e206000",
+    "/soc/pixelvalve@7e207000",
+    "/soc/pixelvalve@7e20a000",
+    "/soc/pixelvalve@7e216000",
+    "/soc/pixelvalve@7ec12000",
+    "/soc/pwm@7e20c800",
+    "/soc/txp@7e004000",
+    "/soc/vec@7ec13000",
+];
+
+/// The serial port at the board's pins, and the journal on it. The kernel counts it as the second.
+const CONSOLE: &str = "8250.nr_uarts=2 console=ttyS1 systemd.journald.forward_to_console=1";
+
+/// It was seen to take one minute.
+const BOOT: Duration = Duration::from_secs(900);
+
+/// `cargo xtask test pi4`.
+pub(crate) fn run(tally: &mut Tally) -> Result<()> {
+    system::prepare(Purpose::Board)?;
+    let folder = workspace::target().join("pi4");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let qemu = qemu(&folder)?;
+    let original = super::card()?;
+    let step = Step::begin("Boot the card in a Raspberry Pi 4");
+    let file = folder.join("card.img");
+    let card = Card::copy(&original, &file)?;
+    grow(&file)?;
+    let mut board = Board::start(&qemu, &card, &folder)?;
+    let checks = Checks::default();
+    for (name, words) in [
+        ("the initramfs finds the card and hands over", &["initramfs: done after"][..]),
+        ("the agent starts", &["agent started"]),
+        ("systemd is done", &["Startup finished in"]),
+    ] {
+        let outcome = board.console.wait_for(words, BOOT);
+        let failed = outcome.is_err();
+        checks.check(name, outcome.map(|line| line.trim().to_owned()));
+        if failed {
+            break;
+        }
+    }
+    board.end();
+    tally.read(&checks.sum());
+    println!("  {}", Shown(if checks.all_passed() { step.done() } else { step.failed() }));
+    ensure!(checks.all_passed(), "see {}", board.console.log.display());
+    Ok(())
+}
+
+/// QEMU of Debian's release, with its loader and libraries; kept once it is there.
+fn qemu(folder: &Path) -> Result<PathBuf> {
+    let tree = folder.join("qemu");
+    if tree.exists() {
+        return Ok(tree);
+    }
+    let own = Architecture::own().context("there is no such QEMU for this machine")?;
+    let step = Step::begin("Fetch QEMU");
+    let partial = folder.join("qemu.partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial).with_context(|| format!("cannot remove {}", partial.display()))?;
+    }
+    Archive::open(own)?.unpack(&["qemu-system-arm"], Extent::Closed, &partial)?;
+    fs::rename(&partial, &tree).with_context(|| format!("cannot rename {}", partial.display()))?;
+    step.done();
+    Ok(tree)
+}
+
+/// An SD card's size is a power of two to QEMU.
+fn grow(card: &Path) -> Result<()> {
+    let file = fs::OpenOptions::new().write(true).open(card);
+    let file = file.with_context(|| format!("cannot write {}", card.display()))?;
+    let size = file.metadata().with_context(|| format!("cannot look at {}", card.display()))?.len();
+    file.set_len(size.next_power_of_two()).with_context(|| format!("cannot grow {}", card.display()))
+}
+
+/// The running board.
+#[derive(Debug)]
+struct Board {
+    child: Child,
+    console: Console,
+}
+
+impl Board {
+    fn start(tree: &Path, card: &Card, folder: &Path) -> Result<Self> {
+        for file in ["kernel8.img", "initramfs.img", TREE] {
+            let copy = folder.join(file);
+            fs::write(&copy, card.read(file)?).with_context(|| format!("cannot write {}", copy.display()))?;
+        }
+        let devices = folder.join(TREE);
+        for node in LACKING {
+            let mut put = Command::new("fdtput");
+            run::to_the_end_silently(put.args(["-t", "s"]).arg(&devices).args([node, "status", "disabled"]))?;
+        }
+        let own = Architecture::own().context("there is no such QEMU for this machine")?;
+        let loader = match own {
+            Architecture::Amd64 => "ld-linux-x86-64.so.2",
+            Architecture::Arm64 => "ld-linux-aarch64.so.1",
+        };
+        let libraries = tree.join("usr/lib").join(own.gnu());
+        let mut command = Command::new(libraries.join(loader));
+        command.arg("--library-path").arg(&libraries).arg(tree.join("usr/bin/qemu-system-aarch64"));
+        command.arg("-L").arg(tree.join("usr/share/qemu"));
+        command.args(["-machine", "raspi4b", "-nodefaults", "-display", "none", "-no-reboot"]);
+        command.arg("-kernel").arg(folder.join("kernel8.img")).arg("-initrd").arg(folder.join("initramfs.img"));
+        command.arg("-dtb").arg(devices).arg("-append").arg(format!("{} {CONSOLE}", card.text("cmdline.txt")?.trim()));
+        command.arg("-drive").arg(format!("if=sd,format=raw,file={}", card.file.display()));
+        command.args(["-chardev", "file,id=console,path=/dev/stdout", "-serial", "null", "-serial", "chardev:console"]);
+        let complaints = fs::File::create(folder.join("qemu.log")).context("cannot write QEMU's log")?;
+        let mut child = run::ending_with_us(&command)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(complaints)
+            .spawn()
+            .context("cannot start QEMU")?;
+        let output = child.stdout.take().context("QEMU has no output")?;
+        let console = Console::follow(output, &folder.join("console.log"))?;
+        Ok(Self { child, console })
+    }
+
+    fn end(&mut self) {
+        // Both fail if it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
