@@ -38,12 +38,18 @@ impl Owner {
         }
     }
 
+    /// Whoever owns a folder.
+    pub(super) fn of_folder(folder: &Path) -> Self {
+        let ids = |metadata: fs::Metadata| (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+        Self(fs::metadata(folder).ok().filter(|_| geteuid().is_root()).map(ids))
+    }
+
     pub(super) fn group(self) -> Option<u32> {
         self.0.map(|(_, group)| group.as_raw())
     }
 
     /// Does something as that user.
-    fn act<T>(self, work: impl FnOnce() -> T) -> io::Result<T> {
+    pub(super) fn act<T>(self, work: impl FnOnce() -> T) -> io::Result<T> {
         let Some((user, group)) = self.0 else { return Ok(work()) };
         let before = (geteuid(), getegid());
         setegid(group)?;

@@ -5,10 +5,12 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+
+use signal_proto::seal::Code;
 
 use super::boot::Boot;
 use super::console::Screen;
+use super::home::Owner;
 use super::prepare::{CAMERA, Notes};
 use super::problems::Problems;
 use super::{ApplianceError, Present, files};
@@ -31,15 +33,12 @@ pub fn present(arguments: &Present) -> Result<(), ApplianceError> {
     let mut problems = Problems::load(&folders.run);
     let notes = Notes::load(&folders.run);
     let config = Layer::from_file(&folders.run.join(CAMERA))?.resolve()?;
-    let link = match Identity::load(&config.state_dir) {
-        Ok(identity) => Some(code::link(identity.code(), &config.page_url)),
-        Err(error) => {
-            problems.add(error.to_string());
-            None
-        }
-    };
-    if let Some(link) = link.as_deref().filter(|_| notes.lasts) {
-        put_label(&boot, link, &config, &mut problems);
+    let loaded = Owner::of_folder(&config.state_dir).act(|| Identity::load(&config.state_dir));
+    let loaded = loaded.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));
+    let code = loaded.map(|identity| identity.code()).map_err(|problem| problems.add(problem)).ok();
+    let link = code.map(|code| code::link(code, &config.page_url));
+    if let Some(code) = code.filter(|_| notes.lasts) {
+        put_label(&boot, code, &config, &mut problems);
     }
     put_errors(&boot, &mut problems);
 
@@ -53,16 +52,12 @@ pub fn present(arguments: &Present) -> Result<(), ApplianceError> {
 }
 
 /// Draws the label, unless the one that is there says the same.
-fn put_label(boot: &Boot, link: &str, config: &Config, problems: &mut Problems) {
-    let mark = label::mark(link, &config.name);
-    let is_there = fs::read_to_string(boot.folder().join(LABEL)).is_ok_and(|svg| svg.ends_with(&mark));
-    if is_there {
+fn put_label(boot: &Boot, code: Code, config: &Config, problems: &mut Problems) {
+    let mark = label::mark(&code::link(code, &config.page_url), &config.name);
+    if fs::read_to_string(boot.folder().join(LABEL)).is_ok_and(|svg| svg.ends_with(&mark)) {
         return;
     }
-    let label = match Identity::load(&config.state_dir)
-        .map_err(label::LabelError::from)
-        .and_then(|identity| label::svg(identity.code(), &config.page_url, &config.name))
-    {
+    let label = match label::svg(code, &config.page_url, &config.name) {
         Ok(label) => label,
         Err(error) => return problems.add(format!("there is no label: {error}")),
     };
@@ -81,7 +76,7 @@ fn put_errors(boot: &Boot, problems: &mut Problems) {
     let wanted = errors(problems.lines());
     let written = match (fs::read(&path), wanted) {
         (Err(error), None) if error.kind() == io::ErrorKind::NotFound => return,
-        (_, None) => boot.write(|_| remove(&path)),
+        (_, None) => boot.write(|_| fs::remove_file(&path)),
         (there, Some(text)) => {
             if there.is_ok_and(|there| there == text.as_bytes()) {
                 return;
@@ -93,10 +88,6 @@ fn put_errors(boot: &Boot, problems: &mut Problems) {
         problems
             .add(format!("{ERRORS} on the boot partition is not up to date, because it cannot be written ({error})"));
     }
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)
 }
 
 /// As every editor shows it, those of Windows too.
