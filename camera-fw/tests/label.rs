@@ -420,3 +420,23 @@ fn what_is_likely_not_meant_so_is_said() {
     let pair = warnings(&["--config", "pair.toml"]);
     assert!(pair.len() == 1 && pair[0].contains("pair mode"), "{pair:?}");
 }
+
+#[cfg(feature = "appliance")]
+#[test]
+fn a_device_s_own_label_is_read_too() {
+    for name in ["x", "Wohnzimmer links – Küche", "W W W W W W W W W W W W W W W W W W W W", "本日 🐕"] {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["boot", "data"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        fs::write(dir.path().join("screen"), "").unwrap();
+        fs::write(dir.path().join("boot/roomcam.toml"), format!("server = \"{SERVER}\"\nname = \"{name}\"\n")).unwrap();
+        for more in [["prepare", "--root", "/"], ["present", "--console", "screen"]] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_camera-fw"));
+            command.args(["appliance", more[0], "--boot", "boot", "--data", "data", "--run", "run"]).args(&more[1..]);
+            assert!(command.current_dir(dir.path()).stderr(Stdio::null()).status().unwrap().success());
+        }
+        let link = Picture::from_svg(&dir.path().join("boot/roomcam-label.svg")).link();
+        assert_eq!(link, Some(link_of(&dir.path().join("data/camera"))), "{name}");
+    }
+}
