@@ -10,6 +10,8 @@ for file in passwd shadow; do
 	[ ! -f "${ROOTFS_DIR}/etc/$file" ] || sed -i 's/^root:[^:x]*:/root:*:/' "${ROOTFS_DIR}/etc/$file"
 done
 install -d -m 700 "${ROOTFS_DIR}/root"
+# A folder of that name may be there, and the link would be made within.
+rm -rf "${ROOTFS_DIR}/root/.ssh"
 ln -sfn /run/roomcam/ssh "${ROOTFS_DIR}/root/.ssh"
 
 # What is decided at each boot from the file on the boot partition lies in /run.

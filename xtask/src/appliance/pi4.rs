@@ -8,8 +8,8 @@
 //!
 //! QEMU knows the board since version 9, which a system may not have; so it is taken from the release that the card is made
 //! of. The model has no network, no random numbers and no HDMI, and the board's firmware is not run: the kernel is loaded
-//! by QEMU. It shows that the kernel's drivers for the board's card reader, watchdog and serial port work with what is in
-//! the initramfs. It takes minutes, so it is no part of `cargo xtask test`.
+//! by QEMU. It shows that the card's own kernel, initramfs and root start on the board's processor, interrupts, serial port
+//! and one of its card controllers. It takes minutes, so it is no part of `cargo xtask test`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,11 @@ const LACKING: &[&str] = &[
     "/soc/txp@7e004000",
     "/soc/vec@7ec13000",
 ];
+
+/// Where the model has the card: at the controller that serves Wi-Fi on the board. So that is made a reader of cards.
+const READER: &str = "/soc/mmc@7e300000";
+const WIFI: &str = "/soc/mmc@7e300000/wifi@1";
+const FOR_WIFI: [&str; 4] = ["mmc-pwrseq", "non-removable", "pinctrl-0", "pinctrl-names"];
 
 /// The serial port at the board's pins, and the journal on it. The kernel counts it as the second.
 const CONSOLE: &str = "8250.nr_uarts=2 console=ttyS1 systemd.journald.forward_to_console=1";
@@ -134,6 +139,10 @@ impl Board {
             let mut put = Command::new("fdtput");
             run::to_the_end_silently(put.args(["-t", "s"]).arg(&devices).args([node, "status", "disabled"]))?;
         }
+        for property in FOR_WIFI {
+            run::to_the_end_silently(Command::new("fdtput").arg("-d").arg(&devices).args([READER, property]))?;
+        }
+        run::to_the_end_silently(Command::new("fdtput").arg("-r").arg(&devices).arg(WIFI))?;
         let own = Architecture::own().context("there is no such QEMU for this machine")?;
         let loader = match own {
             Architecture::Amd64 => "ld-linux-x86-64.so.2",
