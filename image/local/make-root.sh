@@ -21,6 +21,7 @@ else
 	cat "$base"
 fi | tar --extract --directory "$ROOTFS_DIR" --numeric-owner --exclude='./dev/*'
 
+# shellcheck disable=SC2120 # Stages may give it arguments.
 on_chroot() {
 	chroot "$ROOTFS_DIR" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
 		SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" bash -e "$@"
