@@ -8,7 +8,8 @@
  *     {"do":"watch","seconds":10}                -> {"watched":{"frames_per_second":30,"width":720,"height":480}}
  *     {"do":"photograph","file":FILE}            -> {"photographed":true}
  *     {"do":"leave"}                             -> {"left":true}
- *     {"do":"close"}                             and nothing follows
+ *
+ * It closes the browser and ends when its input does.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -29,9 +30,6 @@ const browser = await launch('chromium', { resolve: process.env.ROOMCAM_RESOLVE 
 let open = null;
 for await (const line of createInterface({ input: process.stdin })) {
     const order = JSON.parse(line);
-    if (order.do === 'close') {
-        break;
-    }
     try {
         console.log(JSON.stringify(await obey(order)));
     } catch (error) {

@@ -19,7 +19,8 @@ use crate::workspace;
 #[derive(Debug)]
 pub(crate) struct Browser {
     child: Child,
-    orders: ChildStdin,
+    /// Closed when nothing more is to come: the script ends with it.
+    orders: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
@@ -44,7 +45,7 @@ impl Browser {
             .context("cannot start the script that drives the browser")?;
         let orders = child.stdin.take().context("the script has no input")?;
         let answers = child.stdout.take().context("the script has no output")?;
-        Ok(Self { child, orders, answers: BufReader::new(answers).lines() })
+        Ok(Self { child, orders: Some(orders), answers: BufReader::new(answers).lines() })
     }
 
     /// What the QR code of a label says.
@@ -86,7 +87,8 @@ impl Browser {
     }
 
     fn order(&mut self, order: &Value) -> Result<()> {
-        writeln!(self.orders, "{order}").context("the script that drives the browser has ended")
+        let orders = self.orders.as_mut().context("the script that drives the browser takes no more orders")?;
+        writeln!(orders, "{order}").context("the script that drives the browser has ended")
     }
 
     /// The value of the next answer, which must have this name.
@@ -104,8 +106,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        drop(self.orders.take());
         // It closes the browser and ends, unless it has already.
-        let _ = writeln!(self.orders, "{}", json!({ "do": "close" }));
         let _ = self.child.wait();
     }
 }
