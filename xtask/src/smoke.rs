@@ -117,8 +117,9 @@ fn devices(cross: &Cross, program: &Path) -> Result<String> {
 
 fn stream(cross: &Cross, program: &Path) -> Result<String> {
     let state = state()?;
-    let interrupts = Interrupts::listen()?;
+    // Before anything listens for signals: a build must end on Ctrl-C as ever.
     let mut server = Command::new(test::programs()?.join("signal-srv"));
+    let interrupts = Interrupts::listen()?;
     server.args(["--tls", "off", "--listen", "127.0.0.1:0", "--state-dir"]).arg(state.join("server"));
     let mut server = Program::start("signal-srv", &server, &state.join("signal-srv.log"), &interrupts)?;
     let line = server.wait_for("listening", WITHIN, &interrupts)?;
