@@ -190,6 +190,16 @@ enum ConnectionError {
     Silent,
 }
 
+impl ConnectionError {
+    /// Whether nothing has left this machine: there is no network yet, or nobody to ask for the server's address.
+    fn is_local(&self) -> bool {
+        let Self::Unreachable { source, .. } = self else { return false };
+        // What the resolver says comes without a number of the system's.
+        matches!(source.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown)
+            || source.raw_os_error().is_none()
+    }
+}
+
 impl From<tungstenite::Error> for ConnectionError {
     fn from(error: tungstenite::Error) -> Self {
         Self::Broken(Box::new(error))
@@ -268,7 +278,8 @@ impl Client {
                 Err(error) => Err(error),
             };
             let Err(error) = outcome else { return };
-            let mut delay = backoff.next(random_unit());
+            let unit = random_unit();
+            let mut delay = if error.is_local() { backoff.next_local(unit) } else { backoff.next(unit) };
             if matches!(error, ConnectionError::Refused { .. }) {
                 delay = delay.max(REFUSED);
             }
@@ -470,13 +481,27 @@ fn event(bytes: &[u8]) -> Result<Option<Event>, ConnectionError> {
 
 /// Full jitter: a delay anywhere between nothing and a limit that doubles from 1 s to 60 s, so that thousands of
 /// cameras do not come back to a restarted server in the same instant.
+///
+/// What never left this machine burdens no server, and a camera that starts is to be there as soon as its network is: for
+/// the first minutes it is tried again within a second.
 #[derive(Debug, Default)]
 struct Backoff {
     attempts: u32,
+    local_attempts: u32,
 }
 
 impl Backoff {
     const LONGEST: Duration = Duration::from_secs(60);
+    const LOCAL_ATTEMPTS: u32 = 180;
+
+    /// The next delay where nothing has left this machine.
+    fn next_local(&mut self, unit: f64) -> Duration {
+        if self.local_attempts == Self::LOCAL_ATTEMPTS {
+            return self.next(unit);
+        }
+        self.local_attempts += 1;
+        Duration::from_millis(500) + Duration::from_millis(500).mul_f64(unit.clamp(0.0, 1.0))
+    }
 
     /// The next delay; `unit` is a random number from 0 to 1.
     fn next(&mut self, unit: f64) -> Duration {
@@ -501,6 +526,22 @@ mod tests {
         assert_eq!(limits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(backoff.next(0.0), Duration::ZERO);
         assert_eq!(backoff.next(0.5), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_network_that_is_not_there_yet_is_asked_for_every_second() {
+        let unreachable = |source| ConnectionError::Unreachable { server: "s".into(), source };
+        assert!(unreachable(io::Error::other("failed to lookup address information")).is_local());
+        assert!(unreachable(io::Error::from_raw_os_error(nix::libc::ENETUNREACH)).is_local());
+        assert!(!unreachable(io::Error::from_raw_os_error(nix::libc::ECONNREFUSED)).is_local());
+        assert!(!ConnectionError::Closed.is_local());
+
+        let mut backoff = Backoff::default();
+        for _ in 0..Backoff::LOCAL_ATTEMPTS {
+            assert!((500..=1000).contains(&backoff.next_local(0.9).as_millis()));
+        }
+        assert_eq!(backoff.next_local(1.0), Duration::from_secs(1), "from then on as with a server");
+        assert_eq!(backoff.next_local(1.0), Duration::from_secs(2));
     }
 
     #[test]
