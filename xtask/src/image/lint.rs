@@ -12,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use super::entries;
 use crate::debian::{self, Architecture, Archive, RELEASE};
 use crate::run;
 use crate::system;
@@ -221,15 +222,6 @@ fn package_faults(packages: &BTreeSet<String>) -> Result<Vec<String>> {
     let unknown: Vec<_> = names.into_iter().filter(|name| archive.files(&[name]).is_err()).collect();
     ensure!(!unknown.is_empty(), "the packages of the stages cannot be installed together");
     Ok(unknown.into_iter().map(|name| format!("{RELEASE} has no package {name} for arm64")).collect())
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
-        found.push(entry.with_context(|| format!("cannot list {}", folder.display()))?.path());
-    }
-    found.sort();
-    Ok(found)
 }
 
 fn name(path: &Path) -> String {
