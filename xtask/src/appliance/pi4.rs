@@ -7,7 +7,7 @@
 //! ```
 //!
 //! QEMU knows the board since version 9, which a system may not have; so it is taken from the release that the card is made
-//! of. The model has no network, no random numbers and no HDMI, and the board's firmware is not run: the kernel is loaded
+//! of. The model has no network, no random numbers, no watchdog and no HDMI, and the board's firmware is not run: the kernel is loaded
 //! by QEMU. It shows that the card's own kernel, initramfs and root start on the board's processor, interrupts, serial port
 //! and one of its card controllers. It takes minutes, so it is no part of `cargo xtask test`.
 
@@ -57,10 +57,16 @@ const READER: &str = "/soc/mmc@7e300000";
 const WIFI: &str = "/soc/mmc@7e300000/wifi@1";
 const FOR_WIFI: [&str; 4] = ["mmc-pwrseq", "non-removable", "pinctrl-0", "pinctrl-names"];
 
-/// The serial port at the board's pins, and the journal on it. The kernel counts it as the second.
-const CONSOLE: &str = "8250.nr_uarts=2 console=ttyS1 systemd.journald.forward_to_console=1";
+/// The board's pins have the small serial port (UART1), whose interrupt never ends in the model: one processor does nothing
+/// else. So the console is the port that serves Bluetooth on the board.
+const PINS: &str = "/soc/serial@7e215040";
+const PORT: &str = "/soc/serial@7e201000";
+const BLUETOOTH: &str = "/soc/serial@7e201000/bluetooth";
 
-/// It was seen to take one minute.
+/// What the kernel and the journal say, on the console. And no watchdog: the model takes its setting for its end, and stops.
+const CONSOLE: &str = "console=ttyAMA0 loglevel=6 systemd.journald.forward_to_console=1 systemd.watchdog_sec=0";
+
+/// It was seen to take under two minutes.
 const BOOT: Duration = Duration::from_secs(900);
 
 /// `cargo xtask test pi4`.
@@ -135,14 +141,17 @@ impl Board {
             fs::write(&copy, card.read(file)?).with_context(|| format!("cannot write {}", copy.display()))?;
         }
         let devices = folder.join(TREE);
-        for node in LACKING {
+        for node in LACKING.iter().chain(&[PINS]) {
             let mut put = Command::new("fdtput");
             run::to_the_end_silently(put.args(["-t", "s"]).arg(&devices).args([node, "status", "disabled"]))?;
         }
-        for property in FOR_WIFI {
-            run::to_the_end_silently(Command::new("fdtput").arg("-d").arg(&devices).args([READER, property]))?;
+        let wiring = ["pinctrl-0", "pinctrl-names"].map(|property| (PORT, property));
+        for (node, property) in FOR_WIFI.map(|property| (READER, property)).into_iter().chain(wiring) {
+            run::to_the_end_silently(Command::new("fdtput").arg("-d").arg(&devices).args([node, property]))?;
         }
-        run::to_the_end_silently(Command::new("fdtput").arg("-r").arg(&devices).arg(WIFI))?;
+        for node in [WIFI, BLUETOOTH] {
+            run::to_the_end_silently(Command::new("fdtput").arg("-r").arg(&devices).arg(node))?;
+        }
         let own = Architecture::own().context("there is no such QEMU for this machine")?;
         let loader = match own {
             Architecture::Amd64 => "ld-linux-x86-64.so.2",
@@ -156,7 +165,7 @@ impl Board {
         command.arg("-kernel").arg(folder.join("kernel8.img")).arg("-initrd").arg(folder.join("initramfs.img"));
         command.arg("-dtb").arg(devices).arg("-append").arg(format!("{} {CONSOLE}", card.text("cmdline.txt")?.trim()));
         command.arg("-drive").arg(format!("if=sd,format=raw,file={}", card.file.display()));
-        command.args(["-chardev", "file,id=console,path=/dev/stdout", "-serial", "null", "-serial", "chardev:console"]);
+        command.args(["-chardev", "file,id=console,path=/dev/stdout", "-serial", "chardev:console"]);
         let complaints = fs::File::create(folder.join("qemu.log")).context("cannot write QEMU's log")?;
         let mut child = run::ending_with_us(&command)
             .stdin(Stdio::null())
