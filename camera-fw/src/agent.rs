@@ -72,7 +72,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
     Mark::AgentStarted.reach();
     let mut identity_file = Watch::new(&config.state_dir);
     let mut identity = Identity::load_or_create(&config.state_dir)?;
-    let tls = TlsTrust::new(config.ca.as_deref())?;
     let mut privacy = Privacy::new(config.privacy_switch.as_ref(), config.paused, &config.state_dir)?;
     let led = config.led.as_deref().map(Led::open).transpose()?.or_else(Led::own);
     let (reach, mut reached) = watch::channel(false);
@@ -80,6 +79,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> Result<(), AgentErr
 
     let opener = CameraOpener::new(config.source.clone(), config.camera.clone(), config.stand_in);
     let mut pipeline = Pipeline::spawn(Box::new(opener), config.encoder, privacy.is_paused())?;
+    // The certificates of the system are many. They are read while the camera opens.
+    let tls = TlsTrust::new(config.ca.as_deref())?;
     let beats = pipeline.beats();
     let (mut picture, mut watching) = (pipeline.picture(), pipeline.fanout().watching());
     let mut shown = pipeline.picture();
