@@ -20,6 +20,10 @@ pub(crate) const SOON: Duration = Duration::from_secs(120);
 /// What the agent says once it can be found.
 pub(crate) const JOINED: &[&str] = &["camera_fw", "joined"];
 
+/// The laboratory's camera is a grabber with an analogue socket, and as such it does not know what is plugged in: of itself
+/// it gives the 25 frames a second of PAL.
+const NTSC: &str = "standard = \"NTSC\"\n";
+
 /// Where the card has the server's certificate.
 const CERTIFICATE: &str = "server.pem";
 
@@ -57,7 +61,7 @@ impl<'run> Ground<'run> {
     /// A fresh card, on which a person has named the server.
     pub(crate) fn card(&self, name: &str) -> Result<Card> {
         let card = self.untouched(name)?;
-        card.write("roomcam.toml", settings("").as_bytes())?;
+        card.write("roomcam.toml", settings(NTSC).as_bytes())?;
         self.certify(&card)?;
         Ok(card)
     }
