@@ -14,6 +14,8 @@ systemctl mask systemd-random-seed.service systemd-pstore.service systemd-rfkill
 	systemd-journal-flush.service systemd-update-utmp.service systemd-user-sessions.service \
 	systemd-logind.service systemd-initctl.socket systemd-networkd-wait-online.service \
 	systemd-networkd-persistent-storage.service systemd-network-generator.service \
+	systemd-udev-load-credentials.service systemd-tmpfiles-setup-dev-early.service systemd-tmpfiles-setup-dev.service \
+	kmod-static-nodes.service tmp.mount run-lock.mount \
 	proc-sys-fs-binfmt_misc.automount dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount \
 	sys-kernel-tracing.mount sys-fs-fuse-connections.mount sys-kernel-config.mount
 # A console shows the code, and asks nobody for a name:
