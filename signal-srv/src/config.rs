@@ -14,6 +14,12 @@ use signal_proto::IceServer;
 use signal_proto::limits::ROLE_VIEWERS_DEFAULT;
 
 use crate::Limits;
+use crate::client::Proxies;
+use crate::origin::Origins;
+
+use self::limits::LimitKeys;
+
+mod limits;
 
 /// What the environment's keys begin with.
 const PREFIX: &str = "SIGNAL_SRV_";
@@ -32,13 +38,17 @@ pub struct Config {
     pub tls: Tls,
     /// Whether a proxy in front does TLS.
     pub behind_proxy: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Proxies,
+    /// From where pages may connect.
+    pub origins: Origins,
     /// Most viewers in a role room.
     pub max_viewers: usize,
     /// STUN and TURN servers for the clients of role rooms.
     pub ice_servers: Vec<IceServer>,
     /// Level or filter of the log.
     pub log: String,
-    /// Time-outs and sizes; not configurable from outside.
+    /// Time-outs, sizes and rates.
     pub limits: Limits,
 }
 
@@ -68,6 +78,8 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             tls: Tls::Off,
             behind_proxy: false,
+            trusted_proxies: Proxies::default(),
+            origins: Origins::default(),
             max_viewers: ROLE_VIEWERS_DEFAULT,
             ice_servers: Vec::new(),
             log: "info".into(),
@@ -84,7 +96,8 @@ impl Default for Config {
     about = "Roomcam's signaling server: brings cameras and viewers together, and serves the viewer page.",
     after_help = "Every option but --config and --print-config is also a key of the configuration file (TOML, '_' for \
                   '-') and an environment variable (SIGNAL_SRV_LISTEN, …). Flags come before the environment, the \
-                  environment before the file. Two more keys: max_viewers, ice_servers."
+                  environment before the file. More keys: max_viewers, ice_servers, trusted_proxies, origins, and the \
+                  table [limits] (SIGNAL_SRV_LIMITS_CONNECTIONS, …); --print-config shows them all."
 )]
 pub struct Flags {
     /// Address and port to listen on [default: 0.0.0.0:8192]
@@ -142,11 +155,18 @@ struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     behind_proxy: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    trusted_proxies: Option<Proxies>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origins: Option<Origins>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     max_viewers: Option<MaxViewers>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ice_servers: Option<Vec<UsableIceServer>>,
+    /// The last: in TOML a table ends the keys before it.
+    #[serde(default, skip_serializing_if = "LimitKeys::is_empty")]
+    limits: LimitKeys,
 }
 
 /// From 1 to [`MOST_VIEWERS`]. Checked while it is read, so that the error knows the line.
@@ -168,13 +188,15 @@ enum Form {
     Toml,
 }
 
-const KEYS: [(&str, Form); 9] = [
+const KEYS: [(&str, Form); 11] = [
     ("listen", Form::Text),
     ("tls", Form::Text),
     ("cert", Form::Text),
     ("key", Form::Text),
     ("state_dir", Form::Text),
     ("behind_proxy", Form::Toml),
+    ("trusted_proxies", Form::Toml),
+    ("origins", Form::Toml),
     ("max_viewers", Form::Toml),
     ("log", Form::Text),
     ("ice_servers", Form::Toml),
@@ -262,9 +284,12 @@ impl Config {
             key,
             state_dir,
             behind_proxy: Some(self.behind_proxy),
+            trusted_proxies: Some(self.trusted_proxies.clone()),
+            origins: Some(self.origins.clone()),
             max_viewers: Some(MaxViewers(self.max_viewers)),
             log: Some(self.log.clone()),
             ice_servers: Some(self.ice_servers.iter().map(redacted).map(UsableIceServer).collect()),
+            limits: LimitKeys::from(&self.limits),
         };
         // Only a path that is not UTF-8 cannot be written as TOML.
         toml::to_string(&keys).unwrap_or_else(|error| format!("# cannot be printed: {error}\n"))
@@ -281,9 +306,12 @@ impl Keys {
             key: self.key.or(other.key),
             state_dir: self.state_dir.or(other.state_dir),
             behind_proxy: self.behind_proxy.or(other.behind_proxy),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            origins: self.origins.or(other.origins),
             max_viewers: self.max_viewers.or(other.max_viewers),
             log: self.log.or(other.log),
             ice_servers: self.ice_servers.or(other.ice_servers),
+            limits: self.limits.or(other.limits),
         }
     }
 
@@ -308,7 +336,12 @@ impl Keys {
         let max_viewers = self.max_viewers.map_or(ROLE_VIEWERS_DEFAULT, usize::from);
         let ice_servers = self.ice_servers.unwrap_or_default().into_iter().map(IceServer::from).collect();
         let log = self.log.unwrap_or_else(|| "info".to_owned());
-        Ok(Config { listen, tls, behind_proxy, max_viewers, ice_servers, log, limits: Limits::default() })
+        // A proxy that does our TLS is on this machine, unless the operator says where it is.
+        let nearby = || if behind_proxy { Proxies::on_this_machine() } else { Proxies::default() };
+        let trusted_proxies = self.trusted_proxies.unwrap_or_else(nearby);
+        let origins = self.origins.unwrap_or_default();
+        let limits = self.limits.decide();
+        Ok(Config { listen, tls, behind_proxy, trusted_proxies, origins, max_viewers, ice_servers, log, limits })
     }
 }
 
@@ -390,8 +423,7 @@ fn from_flags(flags: &Flags) -> Keys {
         state_dir: flags.state_dir.clone(),
         behind_proxy: flags.behind_proxy.then_some(true),
         log: flags.log.clone(),
-        max_viewers: None,
-        ice_servers: None,
+        ..Keys::default()
     }
 }
 
@@ -412,6 +444,13 @@ fn from_environment<'a>(variable: impl Fn(&str) -> Option<&'a String>) -> Result
         };
         let read: Keys =
             read.map_err(|error| ConfigError::Environment { variable: name, reason: error.message().to_owned() })?;
+        keys = keys.or(read);
+    }
+    for key in LimitKeys::NAMES {
+        let name = format!("{PREFIX}LIMITS_{}", key.to_uppercase());
+        let Some(value) = variable(&name) else { continue };
+        let read: Keys = toml::from_str(&format!("limits.{key} = {value}"))
+            .map_err(|error| ConfigError::Environment { variable: name, reason: error.message().to_owned() })?;
         keys = keys.or(read);
     }
     Ok(keys)

@@ -14,25 +14,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use signal_proto::limits::MESSAGE_BYTES;
-use signal_proto::{ClientMessage, ErrorCode, Join, ServerMessage, decode_client, encode_server};
+use signal_proto::{ClientMessage, ErrorCode, Join, Role, ServerMessage, decode_client, encode_server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error as SocketError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{self, CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::Limits;
+use crate::admission::Ticket;
+use crate::http::Gate;
 use crate::hub::{Hub, Seat};
+use crate::limits::CAMERA_SHARES;
 use crate::outbox::{self, Inbox};
+use crate::rate::{Flood, Pace};
 
 /// What every connection needs of the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Arc<Hub>,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) shutdown: CancellationToken,
 }
@@ -63,12 +68,13 @@ enum End {
 }
 
 /// Serves one client until it or the server has had enough.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, context: &Context) {
-    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(socket_config())).await;
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: Ticket, context: &Context) {
+    let socket = WebSocketStream::from_raw_socket(stream, protocol::Role::Server, Some(socket_config())).await;
     let (outbox, inbox) = outbox::channel(&context.limits);
-    let seat = context.hub.seat(outbox);
+    let seat = context.hub.seat(ticket.client(), outbox);
     info!(peer = %seat.peer(), "client connected");
-    let mut connection = Connection { socket, inbox, context, unanswered_pings: 0, joined: false };
+    let pace = Pace::new(&context.limits, 1, Instant::now());
+    let mut connection = Connection { socket, inbox, context, pace, unanswered_pings: 0, joined: false };
     let end = match connection.run(&seat).await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -83,6 +89,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, context:
         End::Silent => info!("client answers no pings"),
     }
     connection.farewell(end).await;
+    drop(ticket);
 }
 
 #[derive(Debug)]
@@ -90,6 +97,7 @@ struct Connection<'a, S> {
     socket: WebSocketStream<S>,
     inbox: Inbox,
     context: &'a Context,
+    pace: Pace,
     unanswered_pings: u32,
     joined: bool,
 }
@@ -99,6 +107,8 @@ enum Event {
     Outgoing(Bytes),
     Incoming(Message),
     PingDue,
+    /// A client that was too fast may go on.
+    Resumed,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
@@ -110,6 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let overflowed = self.inbox.overflowed();
         tokio::pin!(overflowed);
+        let mut paused: Option<Instant> = None;
 
         self.send(encode_server(&ServerMessage::Hello(seat.peer()))).await?;
         loop {
@@ -120,13 +131,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 () = &mut join_deadline, if !self.joined => return Err(End::Refused(ErrorCode::JoinTimeout)),
                 _ = pings.tick() => Event::PingDue,
                 Some(message) = self.inbox.next() => Event::Outgoing(message),
-                incoming = self.socket.next() => Event::Incoming(read(incoming)?),
+                incoming = self.socket.next(), if paused.is_none() => Event::Incoming(read(incoming)?),
+                () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => Event::Resumed,
             };
             match event {
                 Event::Outgoing(message) => self.send(message).await?,
                 Event::PingDue => self.ping().await?,
+                Event::Resumed => paused = None,
                 Event::Incoming(message) => {
                     self.unanswered_pings = 0;
+                    let counted = self.pace.count(message.len(), Instant::now());
+                    paused = counted.map_err(|Flood| End::Refused(ErrorCode::RateLimited))?;
                     self.receive(seat, message).await?;
                 }
             }
@@ -146,6 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 debug!("JOIN_OR_CREATE");
                 seat.join(join).map_err(End::Refused)?;
                 self.joined = true;
+                if matches!(join, Join::Role { role: Role::Camera, .. }) {
+                    self.pace = Pace::new(&self.context.limits, CAMERA_SHARES, Instant::now());
+                }
                 info!(kind = kind(join), "client joined");
             }
             ClientMessage::Signal { to, signal } => {
@@ -225,8 +243,8 @@ fn read(incoming: Option<Result<Message, SocketError>>) -> Result<Message, End> 
 fn kind(join: Join) -> &'static str {
     match join {
         Join::Pair { .. } => "pair",
-        Join::Role { role: signal_proto::Role::Camera, .. } => "camera",
-        Join::Role { role: signal_proto::Role::Viewer, .. } => "viewer",
+        Join::Role { role: Role::Camera, .. } => "camera",
+        Join::Role { role: Role::Viewer, .. } => "viewer",
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use axum::Router;
@@ -26,7 +27,10 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 use tower_service::Service;
 use tracing::debug;
 
+use crate::admission::{Admission, Refusal, Ticket};
+use crate::client::Proxies;
 use crate::connection::Context;
+use crate::origin::Origins;
 
 static WEB: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web");
 
@@ -62,6 +66,9 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
 /// viewer to go on past the warning (RFC 6797 §8.4).
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
+/// In seconds; clients that know it come back spread out all the same.
+const RETRY_AFTER: &str = "30";
+
 /// A request head has at most so many bytes and fields.
 const HEAD_BYTES: usize = 8192;
 const HEAD_FIELDS: usize = 64;
@@ -85,12 +92,20 @@ pub(crate) fn router(strict_transport: bool) -> Router {
         .layer(map_response(secure))
 }
 
-/// Serves HTTP on `stream`. If a request asked for a WebSocket, that is what is left in the end.
-pub(crate) async fn serve<S>(stream: S, router: Router, context: &Context) -> Option<Upgraded>
+/// Who may open a WebSocket.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) proxies: Proxies,
+    pub(crate) origins: Origins,
+}
+
+/// Serves HTTP on `stream`, from `peer`. If a request asked for a WebSocket and was let in, that is what is left in the end.
+pub(crate) async fn serve<S>(stream: S, peer: IpAddr, router: Router, context: &Context) -> Option<(Upgraded, Ticket)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let slot = UpgradeSlot::default();
+    let slot = UpgradeSlot { gate: Arc::clone(&context.gate), peer, upgrade: Arc::default() };
     let service = service_fn({
         let slot = slot.clone();
         move |request: hyper::Request<hyper::body::Incoming>| {
@@ -122,20 +137,53 @@ where
     if let Err(error) = ended {
         debug!(%error, "HTTP ended");
     }
-    slot.take()?.await.ok()
+    let (upgrade, ticket) = slot.take()?;
+    upgrade.await.ok().map(|upgraded| (upgraded, ticket))
 }
 
-/// Where the request that asks for a WebSocket leaves its socket for the connection's task.
-#[derive(Clone, Default)]
-struct UpgradeSlot(Arc<Mutex<Option<OnUpgrade>>>);
+/// Where the request that asks for a WebSocket leaves its socket for the connection's task, and who decides about it.
+#[derive(Clone)]
+struct UpgradeSlot {
+    gate: Arc<Gate>,
+    peer: IpAddr,
+    upgrade: Arc<Mutex<Option<(OnUpgrade, Ticket)>>>,
+}
 
 impl UpgradeSlot {
-    fn fill(&self, upgrade: OnUpgrade) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+    /// A place for the WebSocket, or the answer that there is none.
+    fn admit(&self, headers: &HeaderMap) -> Result<Ticket, Response> {
+        if !self.gate.origins.admit(headers) {
+            debug!("a page of a foreign origin was turned away");
+            return Err(plain(
+                StatusCode::FORBIDDEN,
+                "Pages of this origin are not let in. Whoever runs the server can add it to `origins`.\n",
+            ));
+        }
+        let client = self.gate.proxies.client(self.peer, headers);
+        self.gate.admission.socket(client).map_err(|refusal| {
+            debug!(?refusal, "a WebSocket too many was turned away");
+            let (status, text) = match refusal {
+                Refusal::Full => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The server has as many connections as it takes. Come back after a random delay.\n",
+                ),
+                Refusal::TooMany => (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "There are as many connections from your address as the server takes. Close some, or come back later.\n",
+                ),
+            };
+            let mut response = plain(status, text);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            response
+        })
     }
 
-    fn take(&self) -> Option<OnUpgrade> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    fn fill(&self, upgrade: OnUpgrade, ticket: Ticket) {
+        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, ticket));
+    }
+
+    fn take(&self) -> Option<(OnUpgrade, Ticket)> {
+        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -150,10 +198,13 @@ async fn upgrade(mut request: Request) -> Response {
         return plain(StatusCode::INTERNAL_SERVER_ERROR, "This connection cannot become a WebSocket.\n");
     };
     match create_response_with_body(&request, Body::empty) {
-        Ok(response) => {
-            slot.fill(hyper::upgrade::on(&mut request));
-            response
-        }
+        Ok(response) => match slot.admit(request.headers()) {
+            Ok(ticket) => {
+                slot.fill(hyper::upgrade::on(&mut request), ticket);
+                response
+            }
+            Err(refusal) => refusal,
+        },
         Err(_) => {
             let mut response = plain(
                 StatusCode::UPGRADE_REQUIRED,

@@ -15,6 +15,7 @@ use signal_proto::{
 
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Client;
 use crate::outbox::Outbox;
 use crate::room::{Admitted, Rooms};
 
@@ -51,13 +52,14 @@ struct State {
 pub(crate) struct Seat {
     hub: Arc<Hub>,
     peer: PeerId,
+    client: Client,
     outbox: Outbox,
 }
 
 impl Hub {
-    pub(crate) fn new(max_viewers: usize, ice_servers: Vec<IceServer>, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(rooms: Rooms, ice_servers: Vec<IceServer>, shutdown: CancellationToken) -> Self {
         Self {
-            state: Mutex::new(State { rooms: Rooms::new(max_viewers), outboxes: HashMap::new() }),
+            state: Mutex::new(State { rooms, outboxes: HashMap::new() }),
             ice_servers,
             shutdown,
             joins: AtomicU64::new(0),
@@ -67,8 +69,8 @@ impl Hub {
     }
 
     /// A place for a new client, under a fresh id, in no room yet.
-    pub(crate) fn seat(self: &Arc<Self>, outbox: Outbox) -> Seat {
-        Seat { hub: Arc::clone(self), peer: PeerId::random(), outbox }
+    pub(crate) fn seat(self: &Arc<Self>, client: Client, outbox: Outbox) -> Seat {
+        Seat { hub: Arc::clone(self), peer: PeerId::random(), client, outbox }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -95,7 +97,7 @@ impl Seat {
         let role = role_of(join);
         let event = encode_server(&ServerMessage::Room(RoomEvent::Join { peer: self.peer, role }));
         let mut state = self.hub.lock();
-        let Admitted { present, hearers } = state.rooms.join(self.peer, join)?;
+        let Admitted { present, hearers } = state.rooms.join(self.peer, self.client, join)?;
         let joined = present.map(|peers| Joined { peers, ice_servers: self.hub.ice_servers.clone() });
         self.outbox.push(encode_server(&ServerMessage::Joined(joined)));
         state.outboxes.insert(self.peer, self.outbox.clone());

@@ -7,27 +7,34 @@
 //! main.rs ── config.rs ── logging.rs
 //!    │
 //! server.rs   bind, accept, limits (limits.rs), shutdown; certificate (tls.rs, tls/self_signed.rs)
-//!    │ one task per connection
-//! http.rs     the page, /healthz, upgrade
+//!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
+//! http.rs     the page, /healthz, upgrade, if the page's origin may (origin.rs)
 //!    │
 //! connection.rs  one WebSocket ──▶ hub.rs  rooms and outboxes, one short lock
+//!    │ rate.rs                       │
 //!    ▲                               │        └── room.rs  who may enter, who hears whom; pure
 //!    └────────── outbox.rs ◀─────────┘
 //! ```
 
+mod admission;
+mod client;
 pub mod config;
 mod connection;
 mod http;
 mod hub;
 mod limits;
 pub mod logging;
+mod origin;
 mod outbox;
+mod rate;
 mod room;
 mod server;
 mod tls;
 
+pub use client::Proxies;
 pub use config::{Config, Tls};
 pub use hub::Stats;
 pub use limits::Limits;
+pub use origin::Origins;
 pub use server::{Server, ServerError};
 pub use tls::TlsError;

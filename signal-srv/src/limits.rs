@@ -2,11 +2,26 @@
 
 use std::time::Duration;
 
-/// Time-outs and sizes. The defaults suit every installation; tests shorten them.
-#[derive(Debug, Clone)]
+/// Time-outs, sizes and rates. The defaults suit most installations; `[limits]` in the configuration changes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Most TCP connections at once. Beyond it the kernel's accept queue holds the newcomers.
+    /// Most WebSockets at once. Who comes later is told to come back (503).
     pub connections: usize,
+    /// Most of them from one client: an IPv4 address, or the /64 of an IPv6 one.
+    pub connections_per_address: usize,
+    /// Most rooms that clients of one such address have made and that still exist.
+    pub rooms_per_address: usize,
+    /// Messages a second, of whatever kind, that are read from one connection in the long run; a camera talks with many
+    /// viewers and has [`CAMERA_SHARES`] times as many.
+    pub messages_per_second: usize,
+    /// So many messages at once are no haste yet.
+    pub message_burst: usize,
+    /// Bytes of messages a second, in the same way.
+    pub bytes_per_second: usize,
+    /// So many bytes at once are no haste yet.
+    pub byte_burst: usize,
+    /// Who keeps sending faster than it is read for so long is refused.
+    pub haste: Duration,
     /// For the TLS handshake.
     pub tls_handshake: Duration,
     /// For one HTTP request head, and for the pause between two requests.
@@ -29,10 +44,20 @@ pub struct Limits {
     pub outbox_bytes: usize,
 }
 
+/// What a camera may send, in shares of what anybody else may.
+pub(crate) const CAMERA_SHARES: usize = 4;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16_384,
+            connections_per_address: 256,
+            rooms_per_address: 64,
+            messages_per_second: 20,
+            message_burst: 60,
+            bytes_per_second: 64 * 1024,
+            byte_burst: 256 * 1024,
+            haste: Duration::from_secs(10),
             tls_handshake: Duration::from_secs(5),
             http_head: Duration::from_secs(5),
             http_total: Duration::from_secs(30),

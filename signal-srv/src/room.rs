@@ -14,17 +14,29 @@ use std::collections::hash_map::Entry;
 use signal_proto::limits::{PAIR_CLIENTS, ROLE_CAMERAS};
 use signal_proto::{ErrorCode, Join, Member, PeerId, Role, RoomId};
 
+use crate::client::Client;
+
 /// All rooms of one server.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     max_viewers: usize,
+    max_of_each: usize,
     rooms: HashMap<RoomId, Room>,
+    /// How many of them each client has made.
+    made: HashMap<Client, usize>,
     /// Where each client is. Whoever is not in here is in no room.
     seats: HashMap<PeerId, (RoomId, Option<Role>)>,
 }
 
 #[derive(Debug)]
-enum Room {
+struct Room {
+    /// Who made it, by being the first in it.
+    maker: Client,
+    members: Members,
+}
+
+#[derive(Debug)]
+enum Members {
     Pair(Vec<PeerId>),
     Role { cameras: Vec<PeerId>, viewers: Vec<PeerId> },
 }
@@ -39,27 +51,32 @@ pub(crate) struct Admitted {
 }
 
 impl Rooms {
-    /// No room yet; a role room will take `max_viewers` viewers.
-    pub(crate) fn new(max_viewers: usize) -> Self {
-        Self { max_viewers, rooms: HashMap::new(), seats: HashMap::new() }
+    /// No room yet; a role room will take `max_viewers` viewers, and a client may make `max_of_each` rooms.
+    pub(crate) fn new(max_viewers: usize, max_of_each: usize) -> Self {
+        Self { max_viewers, max_of_each, rooms: HashMap::new(), made: HashMap::new(), seats: HashMap::new() }
     }
 
-    /// Lets `peer` in, and makes the room if need be.
+    /// Lets `peer` in, a connection of `client`, and makes the room if need be.
     ///
     /// # Errors
-    /// `ALREADY_JOINED`, `ROOM_MODE` or `ROOM_FULL`; then nothing has changed.
-    pub(crate) fn join(&mut self, peer: PeerId, join: Join) -> Result<Admitted, ErrorCode> {
+    /// `ALREADY_JOINED`, `ROOM_MODE`, `ROOM_FULL` or `TOO_MANY_ROOMS`; then nothing has changed.
+    pub(crate) fn join(&mut self, peer: PeerId, client: Client, join: Join) -> Result<Admitted, ErrorCode> {
         let (id, role) = match join {
             Join::Pair { room } => (room, None),
             Join::Role { room, role } => (room, Some(role)),
         };
         let Entry::Vacant(seat) = self.seats.entry(peer) else { return Err(ErrorCode::AlreadyJoined) };
         let admitted = match self.rooms.entry(id) {
-            Entry::Occupied(mut room) => room.get_mut().admit(peer, role, self.max_viewers)?,
+            Entry::Occupied(mut room) => room.get_mut().members.admit(peer, role, self.max_viewers)?,
             Entry::Vacant(vacant) => {
-                let mut room = Room::of_kind(role);
-                let admitted = room.admit(peer, role, self.max_viewers)?;
-                vacant.insert(room);
+                let made = self.made.get(&client).copied().unwrap_or_default();
+                if made >= self.max_of_each {
+                    return Err(ErrorCode::TooManyRooms);
+                }
+                let mut members = Members::of_kind(role);
+                let admitted = members.admit(peer, role, self.max_viewers)?;
+                vacant.insert(Room { maker: client, members });
+                self.made.insert(client, made + 1);
                 admitted
             }
         };
@@ -72,10 +89,17 @@ impl Rooms {
     pub(crate) fn leave(&mut self, peer: PeerId) -> Option<Vec<PeerId>> {
         let (id, role) = self.seats.remove(&peer)?;
         let Entry::Occupied(mut room) = self.rooms.entry(id) else { return Some(Vec::new()) };
-        room.get_mut().remove(peer);
-        let hearers = room.get().hearers(peer, role);
-        if room.get().is_empty() {
-            room.remove();
+        let members = &mut room.get_mut().members;
+        members.remove(peer);
+        let hearers = members.hearers(peer, role);
+        if members.is_empty() {
+            let maker = room.remove().maker;
+            if let Entry::Occupied(mut made) = self.made.entry(maker) {
+                *made.get_mut() -= 1;
+                if *made.get() == 0 {
+                    made.remove();
+                }
+            }
         }
         Some(hearers)
     }
@@ -90,16 +114,16 @@ impl Rooms {
     pub(crate) fn addressee(&self, peer: PeerId, to: Option<PeerId>) -> Result<Option<PeerId>, ErrorCode> {
         let (id, role) = self.seats.get(&peer).ok_or(ErrorCode::NotJoined)?;
         let room = self.rooms.get(id).ok_or(ErrorCode::NotJoined)?;
-        match (room, role, to) {
-            (Room::Pair(clients), None, None) => Ok(clients.iter().copied().find(|other| *other != peer)),
-            (Room::Role { viewers, .. }, Some(Role::Camera), Some(to)) => Ok(viewers.contains(&to).then_some(to)),
-            (Room::Role { cameras, .. }, Some(Role::Viewer), Some(to)) => Ok(cameras.contains(&to).then_some(to)),
+        match (&room.members, role, to) {
+            (Members::Pair(clients), None, None) => Ok(clients.iter().copied().find(|other| *other != peer)),
+            (Members::Role { viewers, .. }, Some(Role::Camera), Some(to)) => Ok(viewers.contains(&to).then_some(to)),
+            (Members::Role { cameras, .. }, Some(Role::Viewer), Some(to)) => Ok(cameras.contains(&to).then_some(to)),
             _ => Err(ErrorCode::BadMessage),
         }
     }
 }
 
-impl Room {
+impl Members {
     fn of_kind(role: Option<Role>) -> Self {
         match role {
             None => Self::Pair(Vec::with_capacity(PAIR_CLIENTS)),

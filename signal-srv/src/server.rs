@@ -7,7 +7,7 @@
 //! the time-outs of [`Limits`], and [`Server::join`] waits for them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use crate::admission::{Admission, Ticket};
+use crate::client::Client;
 use crate::connection::{self, Context};
+use crate::http::Gate;
 use crate::hub::{Hub, Stats};
+use crate::room::Rooms;
 use crate::tls::{self, TlsError};
 use crate::{Config, Tls, http};
 
@@ -88,7 +92,13 @@ impl Server {
         let address = listener.local_addr().map_err(listen_error)?;
 
         let shutdown = CancellationToken::new();
-        let hub = Arc::new(Hub::new(config.max_viewers, config.ice_servers, shutdown.clone()));
+        let rooms = Rooms::new(config.max_viewers, config.limits.rooms_per_address);
+        let hub = Arc::new(Hub::new(rooms, config.ice_servers, shutdown.clone()));
+        let gate = Arc::new(Gate {
+            admission: Arc::new(Admission::new(&config.limits)),
+            proxies: config.trusted_proxies,
+            origins: config.origins,
+        });
         let tasks = TaskTracker::new();
         let (acceptor, certificate) = tls.map_or((None, None), |tls| (Some(tls.acceptor), Some(tls.certificate)));
         let secure = acceptor.is_some();
@@ -96,8 +106,13 @@ impl Server {
             listener,
             acceptor,
             router: http::router(matches!(config.tls, Tls::Files { .. })),
-            admission: Arc::new(Semaphore::new(config.limits.connections)),
-            context: Context { hub: Arc::clone(&hub), limits: Arc::new(config.limits), shutdown: shutdown.clone() },
+            streams: Arc::new(Semaphore::new(gate.admission.streams())),
+            context: Context {
+                hub: Arc::clone(&hub),
+                gate,
+                limits: Arc::new(config.limits),
+                shutdown: shutdown.clone(),
+            },
             tasks: tasks.clone(),
         };
         let accepting = tasks.spawn(listening.run());
@@ -182,7 +197,8 @@ struct Listening {
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
     router: Router,
-    admission: Arc<Semaphore>,
+    /// Beyond them the kernel's accept queue holds the newcomers.
+    streams: Arc<Semaphore>,
     context: Context,
     tasks: TaskTracker,
 }
@@ -201,14 +217,24 @@ impl Listening {
         let connections = AtomicU64::new(0);
         let mut pause = Duration::from_millis(5);
         // The semaphore is never closed, so this goes on until the shutdown.
-        while let Ok(permit) = Arc::clone(&self.admission).acquire_owned().await {
+        while let Ok(permit) = Arc::clone(&self.streams).acquire_owned().await {
             match self.listener.accept().await {
-                // The address is nobody's business, least of all the log's.
-                Ok((stream, _address)) => {
+                // The address is counted, and is nobody else's business, least of all the log's.
+                Ok((stream, address)) => {
                     pause = Duration::from_millis(5);
+                    let gate = &self.context.gate;
+                    let client = Client::of(address.ip());
+                    // Behind a proxy are many, who are told apart by what it says.
+                    let is_proxy = gate.proxies.trust(address.ip());
+                    let ticket = if is_proxy { None } else { gate.admission.stream(client) };
+                    if ticket.is_none() && !is_proxy {
+                        debug!("a client with too many connections was turned away");
+                        continue;
+                    }
                     let id = connections.fetch_add(1, Ordering::Relaxed);
-                    let connection = serve(stream, self.acceptor.clone(), self.router.clone(), self.context.clone());
-                    self.tasks.spawn(admitted(permit, connection).instrument(info_span!("conn", id)));
+                    let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
+                    let connection = serve(stream, address.ip(), acceptor, router, self.context.clone());
+                    self.tasks.spawn(admitted((permit, ticket), connection).instrument(info_span!("conn", id)));
                 }
                 Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
                 Err(error) => {
@@ -226,24 +252,25 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-async fn admitted(permit: OwnedSemaphorePermit, connection: impl Future<Output = ()>) {
+/// The places that a connection takes are given back when it has ended.
+async fn admitted(places: (OwnedSemaphorePermit, Option<Ticket>), connection: impl Future<Output = ()>) {
     connection.await;
-    drop(permit);
+    drop(places);
 }
 
-async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router, context: Context) {
+async fn serve(stream: TcpStream, peer: IpAddr, acceptor: Option<TlsAcceptor>, router: Router, context: Context) {
     // Signaling is small messages one at a time: Nagle's algorithm would hold each back for 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
-    let Some(acceptor) = acceptor else { return serve_http(stream, router, &context).await };
+    let Some(acceptor) = acceptor else { return serve_http(stream, peer, router, &context).await };
     let handshake = Box::pin(timeout(context.limits.tls_handshake, acceptor.accept(stream)));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         () = context.shutdown.cancelled() => return,
     };
     match accepted {
-        Ok(Ok(stream)) => serve_http(stream, router, &context).await,
+        Ok(Ok(stream)) => serve_http(stream, peer, router, &context).await,
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => warn!(%error, "TLS handshake failed"),
         Ok(Err(error)) => debug!(%error, "TLS handshake broken off"),
         Err(_) => debug!("TLS handshake took too long"),
@@ -251,12 +278,12 @@ async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router,
 }
 
 /// Each stage in its own allocation, so that an idle WebSocket does not hold what the others needed.
-async fn serve_http<S>(stream: S, router: Router, context: &Context)
+async fn serve_http<S>(stream: S, peer: IpAddr, router: Router, context: &Context)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if let Some(upgraded) = Box::pin(http::serve(stream, router, context)).await {
+    if let Some((upgraded, ticket)) = Box::pin(http::serve(stream, peer, router, context)).await {
         let stream = hyper_util::rt::TokioIo::new(upgraded);
-        Box::pin(connection::serve(stream, context)).await;
+        Box::pin(connection::serve(stream, ticket, context)).await;
     }
 }

@@ -56,4 +56,18 @@ fn limits_are_those_of_the_server() {
         assert!(line.contains(&value), "{line} does not say {value}");
     }
     assert_eq!((limits.outbox_bytes, limits.missed_pings), (262_144, 2));
+    for (row, value) in [
+        ("WebSockets at once", "16,384 |".to_owned()),
+        ("WebSockets of one", format!("{} |", limits.connections_per_address)),
+        ("rooms that clients", format!("{} |", limits.rooms_per_address)),
+        (
+            "messages of one client",
+            format!("{} a second, {} at once", limits.messages_per_second, limits.message_burst),
+        ),
+        ("bytes of them", "65,536 a second, 262,144 at once".to_owned()),
+    ] {
+        let line = PROTOCOL.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
+        assert!(line.contains(&value), "{line} does not say {value}");
+    }
+    assert_eq!((limits.connections, limits.bytes_per_second, limits.byte_burst), (16_384, 65_536, 262_144));
 }

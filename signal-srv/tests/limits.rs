@@ -7,9 +7,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Client, room, server_with, stop, talk, within};
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
-use signal_srv::{Config, Limits, Server, Tls};
+use signal_srv::{Config, Limits, Origins, Proxies, Server, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -108,17 +108,181 @@ async fn who_answers_no_pings_leaves_and_who_does_stays() {
     stop(server).await;
 }
 
+/// A WebSocket's opening handshake with these headers besides: its connection, and the head of the answer.
+async fn held(server: &Server, headers: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(server.address()).await.unwrap();
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: cam.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let mut buffer = [0; 4096];
+    while !answer.contains("\r\n\r\n") {
+        let length = within(stream.read(&mut buffer)).await.unwrap();
+        assert!(length > 0, "{answer}");
+        answer += &String::from_utf8_lossy(&buffer[..length]);
+    }
+    (stream, answer)
+}
+
+/// Its status, and all of it.
+async fn knock(server: &Server, headers: &str) -> (u16, String) {
+    let (_, answer) = held(server, headers).await;
+    (answer[9..12].parse().unwrap(), answer)
+}
+
 #[tokio::test]
-async fn one_connection_too_many_waits_until_another_ends() {
+async fn one_connection_too_many_is_told_to_come_back() {
     let server = server_with(Limits { connections: 2, ..Limits::default() }).await;
     let first = Client::pair(&server, &room(1)).await;
     let second = Client::pair(&server, &room(2)).await;
-    let url = server.url().replacen("http", "ws", 1);
-    let third = tokio::spawn(async move { Client::connect_to(&url).await });
-    assert!(!third.is_finished());
+    let (status, answer) = knock(&server, "").await;
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.to_lowercase().contains("retry-after: "), "{answer}");
     second.close().await;
-    let third = within(third).await.unwrap();
+    // The page was served all the while, and there is a place again as soon as the one before is gone.
+    let third = loop {
+        if let Ok(Ok((socket, _))) =
+            tokio::time::timeout(common::PATIENCE, tokio_tungstenite::connect_async(ws(&server))).await
+        {
+            break Client::greeted(socket).await;
+        }
+    };
     first.close().await;
     third.close().await;
+    stop(server).await;
+}
+
+fn ws(server: &Server) -> String {
+    server.url().replacen("http", "ws", 1)
+}
+
+#[tokio::test]
+async fn one_address_has_its_share_whatever_it_says_of_itself() {
+    let limits = Limits { connections_per_address: 2, ..Limits::default() };
+    let server = server_with(limits).await;
+    let (first, second) = (Client::connect(&server).await, Client::connect(&server).await);
+    for claim in
+        ["", "X-Forwarded-For: 198.51.100.7\r\n", "Forwarded: for=198.51.100.8\r\n", "X-Real-IP: 198.51.100.9\r\n"]
+    {
+        let (status, answer) = knock(&server, claim).await;
+        assert_eq!(status, 429, "{claim}: {answer}");
+    }
+    first.close().await;
+    second.close().await;
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn behind_a_proxy_everybody_has_a_share() {
+    let limits = Limits { connections_per_address: 1, join: common::PATIENCE, ..Limits::default() };
+    let trusted_proxies = Proxies::try_from(vec!["127.0.0.0/8".to_owned()]).unwrap();
+    let server = Server::spawn(Config { limits, trusted_proxies, ..Config::default() }).await.unwrap();
+    let from = |address: &str| format!("X-Forwarded-For: {address}\r\n");
+    let mut open = Vec::new();
+    for address in ["198.51.100.7", "198.51.100.8", "203.0.113.1, 198.51.100.9", "2001:db8:0:1::1"] {
+        let stream = held(&server, &from(address)).await;
+        assert!(stream.1.starts_with("HTTP/1.1 101"), "{address}: {}", stream.1);
+        open.push(stream);
+    }
+    // The second of an address, of a /64, and of one that puts somebody else before itself.
+    for address in ["198.51.100.7", "2001:db8:0:1:ffff::2", "203.0.113.2, 198.51.100.9", "::ffff:198.51.100.8"] {
+        assert_eq!(knock(&server, &from(address)).await.0, 429, "{address}");
+    }
+    drop(open);
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn silent_tcp_connections_of_one_address_are_bounded() {
+    let limits = Limits { connections_per_address: 4, ..Limits::default() };
+    let server = server_with(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(server.address()).await.unwrap());
+    }
+    // What is turned away is closed at once; what was let in waits for a request.
+    let mut closed = 0;
+    for stream in &mut silent {
+        let mut byte = [0];
+        if let Ok(outcome) = tokio::time::timeout(SOON, stream.read(&mut byte)).await {
+            assert!(outcome.is_err() || outcome.unwrap() == 0);
+            closed += 1;
+        }
+    }
+    assert_eq!(closed, 100 - 4 - 32);
+    drop(silent);
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn rooms_of_one_address_are_bounded_and_those_that_are_there_can_be_entered() {
+    let server = server_with(Limits { rooms_per_address: 2, ..Limits::default() }).await;
+    let mut first = Client::pair(&server, &room(1)).await;
+    let second = Client::pair(&server, &room(2)).await;
+    let mut third = Client::connect(&server).await;
+    third.send(&json!({"type": "JOIN_OR_CREATE", "data": room(3)})).await;
+    third.expect_refusal("TOO_MANY_ROOMS", 1008).await;
+    let mut fourth = Client::pair(&server, &room(1)).await;
+    first.expect_room("JOIN", json!({"peer": fourth.id})).await;
+    talk(&mut first, &mut fourth).await;
+    second.close().await;
+    drop((first, fourth));
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn haste_is_slowed_down_and_floods_are_refused() {
+    let limits =
+        Limits { messages_per_second: 50, message_burst: 10, haste: Duration::from_secs(1), ..Limits::default() };
+    let server = server_with(limits).await;
+    let mut fast = Client::pair(&server, &room(1)).await;
+    let mut other = Client::pair(&server, &room(1)).await;
+    fast.expect_room("JOIN", json!({"peer": other.id})).await;
+    // Three times the burst: all of it arrives, in order, and later than it was sent.
+    let begun = tokio::time::Instant::now();
+    for number in 0..30 {
+        fast.send(&json!({"type": "SIGNAL", "data": number})).await;
+    }
+    for number in 0..30 {
+        other.expect_signal(&fast.id, json!(number)).await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    // Who does not stop is refused; the other one hears that it has left.
+    let (mut sink, mut stream) = fast.socket.split();
+    let flood = async {
+        let message = json!({"type": "SIGNAL", "data": 0}).to_string();
+        while sink.send(tokio_tungstenite::tungstenite::Message::binary(message.clone())).await.is_ok() {}
+    };
+    let refused = async {
+        while let Some(Ok(message)) = stream.next().await {
+            if message.is_binary() {
+                let error: serde_json::Value = serde_json::from_slice(&message.into_data()).unwrap();
+                return error["code"].clone();
+            }
+        }
+        serde_json::Value::Null
+    };
+    let left = async { while other.next().await["data"]["type"] != "LEAVE" {} };
+    let (code, (), ()) = within(async { tokio::join!(refused, flood, left) }).await;
+    assert_eq!(code, "RATE_LIMITED");
+    drop(other);
+    stop(server).await;
+}
+
+#[tokio::test]
+async fn pages_of_foreign_origins_are_turned_away() {
+    let origins = Origins::try_from(vec!["https://view.example.org".to_owned()]).unwrap();
+    let server = Server::spawn(Config { origins, ..Config::default() }).await.unwrap();
+    for good in ["https://cam.example.org", "https://view.example.org", "http://localhost:5173"] {
+        assert_eq!(knock(&server, &format!("Origin: {good}\r\n")).await.0, 101, "{good}");
+    }
+    for foreign in
+        ["null", "https://evil.example", "https://cam.example.org.evil.example", "https://view.example.org:8443"]
+    {
+        let (status, answer) = knock(&server, &format!("Origin: {foreign}\r\n")).await;
+        assert_eq!(status, 403, "{foreign}: {answer}");
+    }
     stop(server).await;
 }

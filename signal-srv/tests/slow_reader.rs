@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Client, PATIENCE, room, server_with, stop, talk, talk_in_roles, within};
+use common::{Client, PATIENCE, room, server_with, stop, talk, talk_in_roles, unhurried, within};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use signal_srv::Limits;
@@ -32,7 +32,7 @@ async fn flood_until_leave(flooder: &mut Client, to: &str) -> u32 {
 #[tokio::test]
 async fn a_viewer_that_does_not_read_is_closed_and_the_others_go_on() {
     // It may take its time to read the reason, so that the test needs no luck.
-    let server = server_with(Limits { farewell: PATIENCE, ..Limits::default() }).await;
+    let server = server_with(Limits { farewell: PATIENCE, ..unhurried() }).await;
     let (mut camera, _) = Client::role(&server, &room(1), "camera").await;
     let (mut slow, _) = Client::role(&server, &room(1), "viewer").await;
     camera.expect_room("JOIN", json!({"peer": slow.id, "role": "viewer"})).await;
@@ -73,7 +73,7 @@ async fn a_write_that_takes_too_long_ends_the_client_too() {
         farewell: std::time::Duration::from_millis(200),
         outbox_messages: 100_000,
         outbox_bytes: usize::MAX / 2,
-        ..Limits::default()
+        ..unhurried()
     };
     let server = server_with(limits).await;
     let (mut camera, _) = Client::role(&server, &room(1), "camera").await;
@@ -86,7 +86,7 @@ async fn a_write_that_takes_too_long_ends_the_client_too() {
 
 #[tokio::test]
 async fn a_burst_does_not_close_a_client_that_reads() {
-    let server = server_with(Limits::default()).await;
+    let server = server_with(unhurried()).await;
     let mut first = Client::pair(&server, &room(1)).await;
     let mut second = Client::pair(&server, &room(1)).await;
     first.expect_room("JOIN", json!({"peer": second.id})).await;

@@ -27,6 +27,10 @@ pub enum ErrorCode {
     RoomFull,
     /// The room is a pair room and the client came with a role, or the other way round.
     RoomMode,
+    /// Clients of this address have made as many rooms as they may.
+    TooManyRooms,
+    /// The client did not stop sending too fast.
+    RateLimited,
     /// The client did not read fast enough.
     SlowReader,
     /// The server is about to stop; come back after a random delay.
@@ -38,7 +42,7 @@ pub enum ErrorCode {
 #[error("unknown error code")]
 pub struct UnknownErrorCode;
 
-const CODES: [(ErrorCode, &str); 12] = [
+const CODES: [(ErrorCode, &str); 14] = [
     (ErrorCode::BadMessage, "BAD_MESSAGE"),
     (ErrorCode::UnknownType, "UNKNOWN_TYPE"),
     (ErrorCode::BadRoomId, "BAD_ROOM_ID"),
@@ -49,6 +53,8 @@ const CODES: [(ErrorCode, &str); 12] = [
     (ErrorCode::JoinTimeout, "JOIN_TIMEOUT"),
     (ErrorCode::RoomFull, "ROOM_FULL"),
     (ErrorCode::RoomMode, "ROOM_MODE"),
+    (ErrorCode::TooManyRooms, "TOO_MANY_ROOMS"),
+    (ErrorCode::RateLimited, "RATE_LIMITED"),
     (ErrorCode::SlowReader, "SLOW_READER"),
     (ErrorCode::ShuttingDown, "SHUTTING_DOWN"),
 ];
@@ -77,6 +83,10 @@ impl ErrorCode {
             Self::JoinTimeout => "No JOIN_OR_CREATE came in time; connect again and join at once.",
             Self::RoomFull => "The room is full; try again when somebody has left.",
             Self::RoomMode => "The room is in use by clients of the other kind (pair or role); use the same kind.",
+            Self::TooManyRooms => "There are too many rooms from your address; try again when one of them is empty.",
+            Self::RateLimited => {
+                "Messages came too fast for too long; connect again after a random delay, and send less."
+            }
             Self::SlowReader => "Messages were not read fast enough; connect again.",
             Self::ShuttingDown => "The server is stopping; connect again after a random delay.",
         }

@@ -139,3 +139,56 @@ fn what_is_printed_reads_back_but_for_credentials() {
     let (_dir, path) = file(&printed);
     assert_eq!(load(&["--config", &path], &[]).unwrap().to_toml(), printed);
 }
+
+#[test]
+fn limits_come_key_by_key() {
+    let (_dir, path) = file("tls = \"off\"\nlisten = \"127.0.0.1:1\"\n[limits]\nconnections = 5\njoin_s = 0.5\n");
+    let environment = [("SIGNAL_SRV_LIMITS_CONNECTIONS", "7"), ("SIGNAL_SRV_LIMITS_PING_S", "30")];
+    let limits = load(&["--config", &path], &environment).unwrap().limits;
+    let expected = Limits {
+        connections: 7,
+        join: std::time::Duration::from_millis(500),
+        ping: std::time::Duration::from_secs(30),
+        ..Limits::default()
+    };
+    assert_eq!(limits, expected);
+    let printed = load(&["--config", &path], &environment).unwrap().to_toml();
+    let (_dir, path) = file(&printed);
+    assert_eq!(load(&["--config", &path], &[]).unwrap().limits, expected, "{printed}");
+}
+
+#[test]
+fn a_wrong_limit_is_named_with_its_line() {
+    for (line, says) in [
+        ("connections = 0", "connections = 0"),
+        ("messages_per_second = 5000000000", "5000000000"),
+        ("join_s = 0", "join_s = 0"),
+        ("ping_s = 1e9", "ping_s"),
+        ("conections = 5", "conections"),
+    ] {
+        let (_dir, path) = file(&format!("max_viewers = 4\n[limits]\n{line}\n"));
+        let error = load(&["--config", &path], &[]).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains(says), "{error}");
+    }
+    let error = load(&[], &[("HOME", "/h"), ("SIGNAL_SRV_LIMITS_JOIN_S", "soon")]).unwrap_err().to_string();
+    assert!(error.contains("SIGNAL_SRV_LIMITS_JOIN_S"), "{error}");
+}
+
+#[test]
+fn proxies_and_origins() {
+    let here = "127.0.0.1".parse().unwrap();
+    let behind = |more: &str| {
+        let (_dir, path) = file(&format!("tls = \"off\"\nbehind_proxy = true\n{more}"));
+        load(&["--config", &path], &[])
+    };
+    assert!(behind("").unwrap().trusted_proxies.trust(here));
+    let elsewhere = behind("trusted_proxies = [\"10.0.0.0/8\"]\n").unwrap().trusted_proxies;
+    assert!(!elsewhere.trust(here) && elsewhere.trust("10.9.8.7".parse().unwrap()));
+    assert!(!load(&[], &[("HOME", "/h")]).unwrap().trusted_proxies.trust(here));
+    let error = behind("trusted_proxies = [\"proxy.example.org\"]\n").unwrap_err().to_string();
+    assert!(error.contains("proxy.example.org") && error.contains("line 3"), "{error}");
+    let error = behind("origins = [\"view.example.org\"]\n").unwrap_err().to_string();
+    assert!(error.contains("https://view.example.org") && error.contains("line 3"), "{error}");
+    let environment = [("HOME", "/h"), ("SIGNAL_SRV_ORIGINS", "[\"*\"]")];
+    assert_eq!(Vec::from(load(&[], &environment).unwrap().origins), ["*"]);
+}

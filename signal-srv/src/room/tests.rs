@@ -1,6 +1,7 @@
 //! The rules one by one, then random histories of many clients against what must always hold.
 
 use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
 
@@ -8,6 +9,10 @@ use super::*;
 
 fn peer(number: u8) -> PeerId {
     PeerId::from_bytes([number; 16])
+}
+
+fn client(number: u8) -> Client {
+    Client::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
 }
 
 fn room(number: u8) -> RoomId {
@@ -32,33 +37,57 @@ fn member(number: u8, role: Role) -> Member {
 
 #[test]
 fn a_pair_room_takes_two_and_vanishes_with_the_last() {
-    let mut rooms = Rooms::new(16);
-    assert_eq!(rooms.join(peer(1), pair(1)), Ok(Admitted { present: None, hearers: vec![] }));
-    assert_eq!(rooms.join(peer(2), pair(1)), Ok(Admitted { present: None, hearers: vec![peer(1)] }));
-    assert_eq!(rooms.join(peer(3), pair(1)), Err(ErrorCode::RoomFull));
+    let mut rooms = Rooms::new(16, usize::MAX);
+    assert_eq!(rooms.join(peer(1), client(1), pair(1)), Ok(Admitted { present: None, hearers: vec![] }));
+    assert_eq!(rooms.join(peer(2), client(1), pair(1)), Ok(Admitted { present: None, hearers: vec![peer(1)] }));
+    assert_eq!(rooms.join(peer(3), client(1), pair(1)), Err(ErrorCode::RoomFull));
     assert_eq!(rooms.addressee(peer(1), None), Ok(Some(peer(2))));
     assert_eq!(rooms.addressee(peer(1), Some(peer(2))), Err(ErrorCode::BadMessage));
     assert_eq!(rooms.leave(peer(1)), Some(vec![peer(2)]));
     assert_eq!(rooms.addressee(peer(2), None), Ok(None));
     assert_eq!(rooms.leave(peer(2)), Some(vec![]));
     assert!(rooms.rooms.is_empty());
-    assert_eq!(rooms.join(peer(3), camera(1)).unwrap().present, Some(vec![]), "the room's kind is open again");
+    assert_eq!(
+        rooms.join(peer(3), client(1), camera(1)).unwrap().present,
+        Some(vec![]),
+        "the room's kind is open again"
+    );
+}
+
+#[test]
+fn a_client_makes_no_more_rooms_than_it_may_and_enters_those_of_others() {
+    let mut rooms = Rooms::new(16, 2);
+    rooms.join(peer(1), client(1), camera(1)).unwrap();
+    rooms.join(peer(2), client(1), pair(2)).unwrap();
+    assert_eq!(rooms.join(peer(3), client(1), camera(3)), Err(ErrorCode::TooManyRooms));
+    rooms.join(peer(3), client(2), camera(3)).unwrap();
+    rooms.join(peer(4), client(1), viewer(3)).unwrap();
+    // Not when its maker leaves a room, but when the room is gone.
+    rooms.join(peer(5), client(2), viewer(1)).unwrap();
+    rooms.leave(peer(1)).unwrap();
+    assert_eq!(rooms.join(peer(1), client(1), camera(4)), Err(ErrorCode::TooManyRooms));
+    rooms.leave(peer(5)).unwrap();
+    rooms.join(peer(1), client(1), camera(4)).unwrap();
+    for number in 1..=4 {
+        rooms.leave(peer(number)).unwrap();
+    }
+    assert!(rooms.made.is_empty());
 }
 
 #[test]
 fn cameras_hear_of_everybody_and_viewers_of_cameras() {
-    let mut rooms = Rooms::new(16);
-    rooms.join(peer(1), viewer(1)).unwrap();
-    let second = rooms.join(peer(2), viewer(1)).unwrap();
+    let mut rooms = Rooms::new(16, usize::MAX);
+    rooms.join(peer(1), client(1), viewer(1)).unwrap();
+    let second = rooms.join(peer(2), client(1), viewer(1)).unwrap();
     assert_eq!(second, Admitted { present: Some(vec![]), hearers: vec![] });
-    let first_camera = rooms.join(peer(3), camera(1)).unwrap();
+    let first_camera = rooms.join(peer(3), client(1), camera(1)).unwrap();
     assert_eq!(first_camera.present, Some(vec![member(1, Role::Viewer), member(2, Role::Viewer)]));
     assert_eq!(first_camera.hearers, [peer(1), peer(2)]);
-    let second_camera = rooms.join(peer(4), camera(1)).unwrap();
+    let second_camera = rooms.join(peer(4), client(1), camera(1)).unwrap();
     let everybody = vec![member(3, Role::Camera), member(1, Role::Viewer), member(2, Role::Viewer)];
     assert_eq!(second_camera.present, Some(everybody));
     assert_eq!(second_camera.hearers, [peer(3), peer(1), peer(2)]);
-    let third = rooms.join(peer(5), viewer(1)).unwrap();
+    let third = rooms.join(peer(5), client(1), viewer(1)).unwrap();
     assert_eq!(third.present, Some(vec![member(3, Role::Camera), member(4, Role::Camera)]));
     assert_eq!(third.hearers, [peer(3), peer(4)]);
     assert_eq!(rooms.leave(peer(1)), Some(vec![peer(3), peer(4)]));
@@ -67,9 +96,9 @@ fn cameras_hear_of_everybody_and_viewers_of_cameras() {
 
 #[test]
 fn signals_go_from_camera_to_viewer_and_back_alone() {
-    let mut rooms = Rooms::new(16);
+    let mut rooms = Rooms::new(16, usize::MAX);
     for (number, join) in [(1, camera(1)), (2, camera(1)), (3, viewer(1)), (4, viewer(1)), (5, camera(2))] {
-        rooms.join(peer(number), join).unwrap();
+        rooms.join(peer(number), client(1), join).unwrap();
     }
     assert_eq!(rooms.addressee(peer(1), Some(peer(3))), Ok(Some(peer(3))));
     assert_eq!(rooms.addressee(peer(3), Some(peer(2))), Ok(Some(peer(2))));
@@ -84,19 +113,19 @@ fn signals_go_from_camera_to_viewer_and_back_alone() {
 
 #[test]
 fn a_room_is_of_the_kind_of_its_first_client_and_of_limited_size() {
-    let mut rooms = Rooms::new(2);
-    rooms.join(peer(1), pair(1)).unwrap();
-    assert_eq!(rooms.join(peer(2), viewer(1)), Err(ErrorCode::RoomMode));
-    rooms.join(peer(2), viewer(2)).unwrap();
-    assert_eq!(rooms.join(peer(3), pair(2)), Err(ErrorCode::RoomMode));
-    rooms.join(peer(3), viewer(2)).unwrap();
-    assert_eq!(rooms.join(peer(4), viewer(2)), Err(ErrorCode::RoomFull));
+    let mut rooms = Rooms::new(2, usize::MAX);
+    rooms.join(peer(1), client(1), pair(1)).unwrap();
+    assert_eq!(rooms.join(peer(2), client(1), viewer(1)), Err(ErrorCode::RoomMode));
+    rooms.join(peer(2), client(1), viewer(2)).unwrap();
+    assert_eq!(rooms.join(peer(3), client(1), pair(2)), Err(ErrorCode::RoomMode));
+    rooms.join(peer(3), client(1), viewer(2)).unwrap();
+    assert_eq!(rooms.join(peer(4), client(1), viewer(2)), Err(ErrorCode::RoomFull));
     for number in 10..14 {
-        rooms.join(peer(number), camera(2)).unwrap();
+        rooms.join(peer(number), client(1), camera(2)).unwrap();
     }
-    assert_eq!(rooms.join(peer(14), camera(2)), Err(ErrorCode::RoomFull));
-    assert_eq!(rooms.join(peer(1), pair(1)), Err(ErrorCode::AlreadyJoined));
-    assert_eq!(rooms.join(peer(1), pair(9)), Err(ErrorCode::AlreadyJoined));
+    assert_eq!(rooms.join(peer(14), client(1), camera(2)), Err(ErrorCode::RoomFull));
+    assert_eq!(rooms.join(peer(1), client(1), pair(1)), Err(ErrorCode::AlreadyJoined));
+    assert_eq!(rooms.join(peer(1), client(1), pair(9)), Err(ErrorCode::AlreadyJoined));
     assert_eq!(rooms.leave(peer(4)), None, "who was not let in does not leave");
 }
 
@@ -154,14 +183,14 @@ proptest! {
     #[test]
     fn random_histories(steps in proptest::collection::vec(step(), 0..200)) {
         const MAX_VIEWERS: usize = 3;
-        let mut rooms = Rooms::new(MAX_VIEWERS);
+        let mut rooms = Rooms::new(MAX_VIEWERS, usize::MAX);
         let mut world = World::default();
         for step in steps {
             match step {
                 Step::Join(number, join) => {
                     let peer = peer(number);
                     let was_inside = world.inside.contains_key(&peer);
-                    match rooms.join(peer, join) {
+                    match rooms.join(peer, client(1), join) {
                         Ok(Admitted { present, hearers }) => {
                             prop_assert!(!was_inside, "a client is in one room at most");
                             world.inside.insert(peer, join);
@@ -212,10 +241,11 @@ proptest! {
             prop_assert_eq!(rooms.seats.len(), world.inside.len());
             let occupied: HashSet<_> = world.inside.keys().map(|client| world.room_of(*client)).collect();
             prop_assert_eq!(&occupied, &rooms.rooms.keys().copied().collect(), "an empty room vanishes");
+            prop_assert_eq!(rooms.made.values().sum::<usize>(), rooms.rooms.len());
             for room in rooms.rooms.values() {
-                match room {
-                    Room::Pair(clients) => prop_assert!(clients.len() <= PAIR_CLIENTS),
-                    Room::Role { cameras, viewers } => {
+                match &room.members {
+                    Members::Pair(clients) => prop_assert!(clients.len() <= PAIR_CLIENTS),
+                    Members::Role { cameras, viewers } => {
                         prop_assert!(cameras.len() <= ROLE_CAMERAS && viewers.len() <= MAX_VIEWERS);
                     }
                 }
@@ -224,6 +254,6 @@ proptest! {
         for client in world.inside.into_keys() {
             prop_assert!(rooms.leave(client).is_some());
         }
-        prop_assert!(rooms.rooms.is_empty() && rooms.seats.is_empty());
+        prop_assert!(rooms.rooms.is_empty() && rooms.seats.is_empty() && rooms.made.is_empty());
     }
 }

@@ -31,6 +31,18 @@ pub async fn server() -> Server {
     server_with(Limits::default()).await
 }
 
+/// For tests that send as fast as they can, and are about something else.
+pub fn unhurried() -> Limits {
+    let unlimited = u32::MAX as usize;
+    Limits {
+        messages_per_second: unlimited,
+        message_burst: unlimited,
+        bytes_per_second: unlimited,
+        byte_burst: unlimited,
+        ..Limits::default()
+    }
+}
+
 pub async fn server_with(limits: Limits) -> Server {
     Server::spawn(Config { limits, ..Config::default() }).await.unwrap()
 }
