@@ -4,13 +4,13 @@
 
 mod common;
 
-use common::{Client, room, server_with, stop, talk, unhurried};
+use common::{Client, room, server, stop, talk};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn two_clients_meet_talk_and_part() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let mut first = Client::pair(&server, &room(1)).await;
     let mut second = Client::pair(&server, &room(1)).await;
     first.expect_room("JOIN", json!({"peer": second.id})).await;
@@ -27,7 +27,7 @@ async fn two_clients_meet_talk_and_part() {
 
 #[tokio::test]
 async fn joined_is_bare_and_ids_differ() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let mut first = Client::connect(&server).await;
     let second = Client::connect(&server).await;
     assert_ne!(first.id, second.id);
@@ -40,7 +40,7 @@ async fn joined_is_bare_and_ids_differ() {
 
 #[tokio::test]
 async fn the_websocket_is_at_both_paths_and_the_order_of_members_is_free() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let root = server.url().replacen("http", "ws", 1);
     let mut first = Client::connect_to(&root).await;
     let text = format!(r#" {{"data" : "{}", "type":"JOIN_OR_CREATE"}} "#, room(0xab).to_uppercase());
@@ -54,7 +54,7 @@ async fn the_websocket_is_at_both_paths_and_the_order_of_members_is_free() {
 
 #[tokio::test]
 async fn a_signal_is_relayed_byte_for_byte() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let mut first = Client::pair(&server, &room(1)).await;
     let mut second = Client::pair(&server, &room(1)).await;
     first.expect_room("JOIN", json!({"peer": second.id})).await;
@@ -76,7 +76,7 @@ async fn a_signal_of_the_largest_size_arrives_also_in_fragments() {
     use tokio_tungstenite::tungstenite::protocol::frame::Frame;
     use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let mut first = Client::pair(&server, &room(1)).await;
     let mut second = Client::pair(&server, &room(1)).await;
     first.expect_room("JOIN", json!({"peer": second.id})).await;
@@ -98,7 +98,7 @@ async fn a_signal_of_the_largest_size_arrives_also_in_fragments() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_a_leave() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let mut first = Client::pair(&server, &room(1)).await;
     let second = Client::pair(&server, &room(1)).await;
     first.expect_room("JOIN", json!({"peer": second.id})).await;

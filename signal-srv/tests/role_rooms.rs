@@ -4,14 +4,14 @@
 
 mod common;
 
-use common::{Client, room, server_with, stop, talk_in_roles, unhurried};
+use common::{Client, room, server, stop, talk_in_roles};
 use serde_json::json;
 use signal_proto::IceServer;
 use signal_srv::{Config, Server};
 
 #[tokio::test]
 async fn cameras_see_everybody_and_viewers_see_cameras() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let (mut early, joined) = Client::role(&server, &room(1), "viewer").await;
     assert_eq!(joined, json!({"peers": [], "ice_servers": []}));
     let (mut camera, joined) = Client::role(&server, &room(1), "camera").await;
@@ -39,7 +39,7 @@ async fn cameras_see_everybody_and_viewers_see_cameras() {
 
 #[tokio::test]
 async fn a_signal_to_somebody_who_is_not_there_is_dropped_in_silence() {
-    let server = server_with(unhurried()).await;
+    let server = server().await;
     let (mut camera, _) = Client::role(&server, &room(1), "camera").await;
     let (mut viewer, _) = Client::role(&server, &room(1), "viewer").await;
     camera.expect_room("JOIN", json!({"peer": viewer.id, "role": "viewer"})).await;
