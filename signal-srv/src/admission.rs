@@ -11,10 +11,8 @@ use crate::client::Client;
 const BESIDE: usize = 32;
 
 /// The door.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Admission {
-    most: usize,
-    most_of_each: usize,
     places: Mutex<Places>,
 }
 
@@ -56,21 +54,16 @@ pub(crate) struct Ticket {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let places = Mutex::default();
-        Self { most: limits.connections, most_of_each: limits.connections_per_address, places }
-    }
-
     /// How many TCP connections there may be, so that there is always one in which a client is told that there are too many.
-    pub(crate) const fn streams(&self) -> usize {
-        self.most.saturating_add(self.most / 16).saturating_add(BESIDE)
+    pub(crate) const fn streams(limits: &Limits) -> usize {
+        limits.connections.saturating_add(limits.connections / 16).saturating_add(BESIDE)
     }
 
     /// A place for a TCP connection. `None`: this client has so many that it is not even told.
-    pub(crate) fn stream(self: &Arc<Self>, client: Client) -> Option<Ticket> {
+    pub(crate) fn stream(self: &Arc<Self>, client: Client, limits: &Limits) -> Option<Ticket> {
         let mut places = self.lock();
         let counts = places.clients.entry(client).or_default();
-        if counts.streams >= self.most_of_each.saturating_add(BESIDE) {
+        if counts.streams >= limits.connections_per_address.saturating_add(BESIDE) {
             return None;
         }
         counts.streams += 1;
@@ -79,12 +72,12 @@ impl Admission {
     }
 
     /// A place for a WebSocket.
-    pub(crate) fn socket(self: &Arc<Self>, client: Client) -> Result<Ticket, Refusal> {
+    pub(crate) fn socket(self: &Arc<Self>, client: Client, limits: &Limits) -> Result<Ticket, Refusal> {
         let mut places = self.lock();
-        if places.sockets >= self.most {
+        if places.sockets >= limits.connections {
             return Err(Refusal::Full);
         }
-        if places.clients.get(&client).is_some_and(|counts| counts.sockets >= self.most_of_each) {
+        if places.clients.get(&client).is_some_and(|counts| counts.sockets >= limits.connections_per_address) {
             return Err(Refusal::TooMany);
         }
         places.sockets += 1;
@@ -134,26 +127,27 @@ mod tests {
         Client::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)))
     }
 
-    fn admission(connections: usize, connections_per_address: usize) -> Arc<Admission> {
-        Arc::new(Admission::new(&Limits { connections, connections_per_address, ..Limits::default() }))
+    fn limits(connections: usize, connections_per_address: usize) -> Limits {
+        Limits { connections, connections_per_address, ..Limits::default() }
     }
 
     #[test]
     fn each_has_its_share_and_all_together_theirs() {
-        let door = admission(3, 2);
-        let mut tickets: Vec<_> = [1, 1, 2].map(|number| door.socket(client(number)).unwrap()).into();
-        assert_eq!(door.socket(client(1)).unwrap_err(), Refusal::Full);
+        let (door, limits) = (Arc::new(Admission::default()), limits(3, 2));
+        let mut tickets: Vec<_> = [1, 1, 2].map(|number| door.socket(client(number), &limits).unwrap()).into();
+        assert_eq!(door.socket(client(1), &limits).unwrap_err(), Refusal::Full);
         drop(tickets.pop());
-        assert_eq!(door.socket(client(1)).unwrap_err(), Refusal::TooMany);
-        let last = door.socket(client(2)).unwrap();
+        assert_eq!(door.socket(client(1), &limits).unwrap_err(), Refusal::TooMany);
+        let last = door.socket(client(2), &limits).unwrap();
         assert_eq!(last.client(), client(2));
     }
 
     #[test]
     fn what_was_given_back_leaves_nothing_behind() {
-        let door = admission(100, 50);
-        let tickets: Vec<_> =
-            (0..10).map(|number| (door.socket(client(number)), door.stream(client(number)))).collect();
+        let (door, limits) = (Arc::new(Admission::default()), limits(100, 50));
+        let tickets: Vec<_> = (0..10)
+            .map(|number| (door.socket(client(number), &limits), door.stream(client(number), &limits)))
+            .collect();
         assert!(tickets.iter().all(|(socket, stream)| socket.is_ok() && stream.is_some()));
         drop(tickets);
         let places = door.lock();
@@ -162,10 +156,10 @@ mod tests {
 
     #[test]
     fn tcp_connections_without_a_websocket_are_bounded_too() {
-        let door = admission(100, 2);
-        let tickets: Vec<_> = std::iter::from_fn(|| door.stream(client(1))).collect();
+        let (door, limits) = (Arc::new(Admission::default()), limits(100, 2));
+        let tickets: Vec<_> = std::iter::from_fn(|| door.stream(client(1), &limits)).collect();
         assert_eq!(tickets.len(), 2 + BESIDE);
-        assert!(door.stream(client(2)).is_some());
-        assert!(door.streams() > 100);
+        assert!(door.stream(client(2), &limits).is_some());
+        assert!(Admission::streams(&limits) > 100);
     }
 }

@@ -25,20 +25,19 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::Limits;
-use crate::admission::Ticket;
-use crate::http::Gate;
+use crate::admission::{Admission, Ticket};
 use crate::hub::{Hub, Seat};
 use crate::limits::CAMERA_SHARES;
 use crate::outbox::{self, Inbox};
 use crate::rate::{Flood, Pace};
+use crate::settings::Settings;
 
 /// What every connection needs of the server.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -70,10 +69,10 @@ enum End {
 /// Serves one client until it or the server has had enough.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: Ticket, context: &Context) {
     let socket = WebSocketStream::from_raw_socket(stream, protocol::Role::Server, Some(socket_config())).await;
-    let (outbox, inbox) = outbox::channel(&context.limits);
+    let (outbox, inbox) = outbox::channel(&context.settings.limits);
     let seat = context.hub.seat(ticket.client(), outbox);
     info!(peer = %seat.peer(), "client connected");
-    let pace = Pace::new(&context.limits, 1, Instant::now());
+    let pace = Pace::new(&context.settings.limits, 1, Instant::now());
     let mut connection = Connection { socket, inbox, context, pace, unanswered_pings: 0, joined: false };
     let end = match connection.run(&seat).await {
         Ok(never) => match never {},
@@ -113,7 +112,7 @@ enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn run(&mut self, seat: &Seat) -> Result<std::convert::Infallible, End> {
-        let limits = &self.context.limits;
+        let limits = &self.context.settings.limits;
         let join_deadline = sleep_until(Instant::now() + limits.join);
         tokio::pin!(join_deadline);
         let mut pings = interval_at(Instant::now() + limits.ping, limits.ping);
@@ -162,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 seat.join(join).map_err(End::Refused)?;
                 self.joined = true;
                 if matches!(join, Join::Role { role: Role::Camera, .. }) {
-                    self.pace = Pace::new(&self.context.limits, CAMERA_SHARES, Instant::now());
+                    self.pace = Pace::new(&self.context.settings.limits, CAMERA_SHARES, Instant::now());
                 }
                 info!(kind = kind(join), "client joined");
             }
@@ -178,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     async fn ping(&mut self) -> Result<(), End> {
-        if self.unanswered_pings >= self.context.limits.missed_pings {
+        if self.unanswered_pings >= self.context.settings.limits.missed_pings {
             return Err(End::Silent);
         }
         self.unanswered_pings += 1;
@@ -193,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn write(&mut self, message: Message) -> Result<(), End> {
         tokio::select! {
             biased;
-            written = timeout(self.context.limits.write, self.socket.send(message)) => match written {
+            written = timeout(self.context.settings.limits.write, self.socket.send(message)) => match written {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(End::Left),
                 Err(_) => Err(End::Refused(ErrorCode::SlowReader)),
@@ -222,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Ok::<(), SocketError>(())
         };
         // If it fails, the client has gone before the goodbye, which is fine too.
-        let _ = timeout(self.context.limits.farewell, goodbye).await;
+        let _ = timeout(self.context.settings.limits.farewell, goodbye).await;
     }
 }
 

@@ -28,9 +28,8 @@ use tower_service::Service;
 use tracing::debug;
 
 use crate::admission::{Admission, Refusal, Ticket};
-use crate::client::Proxies;
 use crate::connection::Context;
-use crate::origin::Origins;
+use crate::settings::Settings;
 
 static WEB: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web");
 
@@ -92,20 +91,17 @@ pub(crate) fn router(strict_transport: bool) -> Router {
         .layer(map_response(secure))
 }
 
-/// Who may open a WebSocket.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) proxies: Proxies,
-    pub(crate) origins: Origins,
-}
-
 /// Serves HTTP on `stream`, from `peer`. If a request asked for a WebSocket and was let in, that is what is left in the end.
 pub(crate) async fn serve<S>(stream: S, peer: IpAddr, router: Router, context: &Context) -> Option<(Upgraded, Ticket)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let slot = UpgradeSlot { gate: Arc::clone(&context.gate), peer, upgrade: Arc::default() };
+    let slot = UpgradeSlot {
+        admission: Arc::clone(&context.admission),
+        settings: Arc::clone(&context.settings),
+        peer,
+        upgrade: Arc::default(),
+    };
     let service = service_fn({
         let slot = slot.clone();
         move |request: hyper::Request<hyper::body::Incoming>| {
@@ -114,7 +110,7 @@ where
             router.clone().call(request)
         }
     });
-    let limits = &context.limits;
+    let limits = &context.settings.limits;
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.http_head)
@@ -144,7 +140,8 @@ where
 /// Where the request that asks for a WebSocket leaves its socket for the connection's task, and who decides about it.
 #[derive(Clone)]
 struct UpgradeSlot {
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
+    settings: Arc<Settings>,
     peer: IpAddr,
     upgrade: Arc<Mutex<Option<(OnUpgrade, Ticket)>>>,
 }
@@ -152,15 +149,15 @@ struct UpgradeSlot {
 impl UpgradeSlot {
     /// A place for the WebSocket, or the answer that there is none.
     fn admit(&self, headers: &HeaderMap) -> Result<Ticket, Response> {
-        if !self.gate.origins.admit(headers) {
+        if !self.settings.origins.admit(headers) {
             debug!("a page of a foreign origin was turned away");
             return Err(plain(
                 StatusCode::FORBIDDEN,
                 "Pages of this origin are not let in. Whoever runs the server can add it to `origins`.\n",
             ));
         }
-        let client = self.gate.proxies.client(self.peer, headers);
-        self.gate.admission.socket(client).map_err(|refusal| {
+        let client = self.settings.proxies.client(self.peer, headers);
+        self.admission.socket(client, &self.settings.limits).map_err(|refusal| {
             debug!(?refusal, "a WebSocket too many was turned away");
             let (status, text) = match refusal {
                 Refusal::Full => (

@@ -33,7 +33,6 @@ pub struct Stats {
 #[derive(Debug)]
 pub(crate) struct Hub {
     state: Mutex<State>,
-    ice_servers: Vec<IceServer>,
     shutdown: CancellationToken,
     joins: AtomicU64,
     leaves: AtomicU64,
@@ -43,6 +42,7 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct State {
     rooms: Rooms,
+    ice_servers: Vec<IceServer>,
     /// The outbox of every client that is in a room.
     outboxes: HashMap<PeerId, Outbox>,
 }
@@ -59,13 +59,19 @@ pub(crate) struct Seat {
 impl Hub {
     pub(crate) fn new(rooms: Rooms, ice_servers: Vec<IceServer>, shutdown: CancellationToken) -> Self {
         Self {
-            state: Mutex::new(State { rooms, outboxes: HashMap::new() }),
-            ice_servers,
+            state: Mutex::new(State { rooms, ice_servers, outboxes: HashMap::new() }),
             shutdown,
             joins: AtomicU64::new(0),
             leaves: AtomicU64::new(0),
             dropped_signals: AtomicU64::new(0),
         }
+    }
+
+    /// From the next join on.
+    pub(crate) fn change(&self, max_viewers: usize, rooms_of_each: usize, ice_servers: Vec<IceServer>) {
+        let mut state = self.lock();
+        state.rooms.change(max_viewers, rooms_of_each);
+        state.ice_servers = ice_servers;
     }
 
     /// A place for a new client, under a fresh id, in no room yet.
@@ -98,7 +104,7 @@ impl Seat {
         let event = encode_server(&ServerMessage::Room(RoomEvent::Join { peer: self.peer, role }));
         let mut state = self.hub.lock();
         let Admitted { present, hearers } = state.rooms.join(self.peer, self.client, join)?;
-        let joined = present.map(|peers| Joined { peers, ice_servers: self.hub.ice_servers.clone() });
+        let joined = present.map(|peers| Joined { peers, ice_servers: state.ice_servers.clone() });
         self.outbox.push(encode_server(&ServerMessage::Joined(joined)));
         state.outboxes.insert(self.peer, self.outbox.clone());
         state.tell(&hearers, &event);

@@ -10,6 +10,7 @@
 //!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
 //! http.rs     the page, /healthz, upgrade, if the page's origin may (origin.rs)
 //!    │
+//!    │ settings.rs: what can be changed meanwhile
 //! connection.rs  one WebSocket ──▶ hub.rs  rooms and outboxes, one short lock
 //!    │ rate.rs                       │
 //!    ▲                               │        └── room.rs  who may enter, who hears whom; pure
@@ -29,6 +30,7 @@ mod outbox;
 mod rate;
 mod room;
 mod server;
+mod settings;
 mod tls;
 
 pub use client::Proxies;

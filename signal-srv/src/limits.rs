@@ -36,6 +36,8 @@ pub struct Limits {
     pub missed_pings: u32,
     /// For one message to be taken by the socket.
     pub write: Duration,
+    /// How often the certificate's files are looked at.
+    pub certificate_check: Duration,
     /// For `ERROR`, the close frame, its answer and whatever is still on the way.
     pub farewell: Duration,
     /// Most messages that wait for one client.
@@ -65,6 +67,7 @@ impl Default for Limits {
             ping: Duration::from_secs(15),
             missed_pings: 2,
             write: Duration::from_secs(5),
+            certificate_check: Duration::from_secs(10),
             farewell: Duration::from_secs(2),
             outbox_messages: 64,
             outbox_bytes: 256 * 1024,

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_srv::config::Flags;
 use signal_srv::{Config, Server, ServerError, TlsError, logging};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Arguments or configuration are wrong: for the operator to correct, no restart helps.
 const MISCONFIGURED: u8 = 2;
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     if let Err(error) = logging::init(&config.log) {
         return fail(&error.into(), MISCONFIGURED);
     }
-    match run(config) {
+    match run(config, &flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let misconfigured = matches!(
@@ -46,22 +46,40 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
 }
 
 #[tokio::main]
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     raise_file_limit(config.limits.connections);
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let server = Server::spawn(config).await?;
-    let name = signals.next().await;
+    let mut server = Server::spawn(config).await?;
+    let name = loop {
+        match signals.next().await {
+            "SIGHUP" => reload(&mut server, flags),
+            name => break name,
+        }
+    };
     info!(signal = name, "stopping");
     server.shutdown();
     let stats = tokio::select! {
         stats = server.join() => stats?,
-        name = signals.next() => {
+        name = signals.end() => {
             warn!(signal = name, "stopped at once");
             std::process::exit(i32::from(FAILED));
         }
     };
     info!(joins = stats.joins, dropped_signals = stats.dropped_signals, "stopped");
     Ok(())
+}
+
+/// What the files say now. A mistake in them costs nothing but the change.
+fn reload(server: &mut Server, flags: &Flags) {
+    let config = match Config::load(flags, std::env::vars_os()) {
+        Ok(config) => config,
+        Err(error) => return error!(%error, "the configuration is not reloaded, the one before stays in effect"),
+    };
+    raise_file_limit(config.limits.connections);
+    match server.reload(config) {
+        Ok(()) => info!("configuration and certificate reloaded"),
+        Err(error) => error!(%error, "the configuration is reloaded, the certificate is the one before"),
+    }
 }
 
 /// Every connection is a file descriptor, and the limit that a process starts with is often 1024.
@@ -79,21 +97,37 @@ fn raise_file_limit(connections: usize) {
     }
 }
 
-/// SIGTERM and SIGINT, from the start on: one that comes early is not lost.
+/// SIGTERM, SIGINT and SIGHUP, from the start on: one that comes early is not lost.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+        }
+    }
+
+    /// Of those only what ends the program.
+    async fn end(&mut self) -> &'static str {
+        loop {
+            match self.next().await {
+                "SIGHUP" => {}
+                name => return name,
+            }
         }
     }
 }

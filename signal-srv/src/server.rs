@@ -8,7 +8,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,10 +27,10 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use crate::admission::{Admission, Ticket};
 use crate::client::Client;
 use crate::connection::{self, Context};
-use crate::http::Gate;
 use crate::hub::{Hub, Stats};
 use crate::room::Rooms;
-use crate::tls::{self, TlsError};
+use crate::settings::InEffect;
+use crate::tls::{Certificate, TlsError};
 use crate::{Config, Tls, http};
 
 /// Connections that the kernel holds until they are accepted: a reconnect storm of thousands of cameras
@@ -73,8 +73,12 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     secure: bool,
-    certificate: Option<PathBuf>,
+    certificate: Option<Arc<Certificate>>,
+    /// As it was at the start: what of it cannot be changed since.
+    config: Config,
     hub: Arc<Hub>,
+    settings: Arc<InEffect>,
+    streams: Arc<Semaphore>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
     accepting: JoinHandle<()>,
@@ -86,37 +90,35 @@ impl Server {
     /// # Errors
     /// If there is no usable certificate or the address cannot be listened on.
     pub async fn spawn(config: Config) -> Result<Self, ServerError> {
-        let tls = tls::load(&config.tls)?;
+        let certificate = Certificate::load(&config.tls)?;
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let listener = listen(config.listen)?;
         let listen_error = |source| ServerError::Listen { address: config.listen, source };
         let address = listener.local_addr().map_err(listen_error)?;
 
         let shutdown = CancellationToken::new();
         let rooms = Rooms::new(config.max_viewers, config.limits.rooms_per_address);
-        let hub = Arc::new(Hub::new(rooms, config.ice_servers, shutdown.clone()));
-        let gate = Arc::new(Gate {
-            admission: Arc::new(Admission::new(&config.limits)),
-            proxies: config.trusted_proxies,
-            origins: config.origins,
-        });
+        let hub = Arc::new(Hub::new(rooms, config.ice_servers.clone(), shutdown.clone()));
+        let settings = Arc::new(InEffect::new(&config));
+        let streams = Arc::new(Semaphore::new(Admission::streams(&config.limits)));
         let tasks = TaskTracker::new();
-        let (acceptor, certificate) = tls.map_or((None, None), |tls| (Some(tls.acceptor), Some(tls.certificate)));
         let secure = acceptor.is_some();
         let listening = Listening {
             listener,
             acceptor,
             router: http::router(matches!(config.tls, Tls::Files { .. })),
-            streams: Arc::new(Semaphore::new(gate.admission.streams())),
-            context: Context {
-                hub: Arc::clone(&hub),
-                gate,
-                limits: Arc::new(config.limits),
-                shutdown: shutdown.clone(),
-            },
+            streams: Arc::clone(&streams),
+            hub: Arc::clone(&hub),
+            admission: Arc::default(),
+            settings: Arc::clone(&settings),
+            shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         };
         let accepting = tasks.spawn(listening.run());
-        let server = Self { address, secure, certificate, hub, shutdown, tasks, accepting };
+        if let Some(certificate) = &certificate {
+            tasks.spawn(look_after(Arc::clone(certificate), Arc::clone(&settings), shutdown.clone()));
+        }
+        let server = Self { address, secure, certificate, config, hub, settings, streams, shutdown, tasks, accepting };
         // The line that programs wait for.
         match server.certificate() {
             Some(certificate) => info!(url = %server.url(), certificate = %certificate.display(), "listening"),
@@ -138,7 +140,31 @@ impl Server {
 
     /// The certificate's file, unless TLS is off.
     pub fn certificate(&self) -> Option<&Path> {
-        self.certificate.as_deref()
+        self.certificate.as_ref().map(|certificate| certificate.path.as_path())
+    }
+
+    /// Puts into effect what can be changed while the server runs: everything but where it listens, where its certificate
+    /// comes from, and its log. The certificate is loaded anew. Connections that are there go on as they are.
+    ///
+    /// # Errors
+    /// If the certificate cannot be used; the one before stays, and the rest is in effect.
+    pub fn reload(&mut self, config: Config) -> Result<(), ServerError> {
+        let (new, old) = (&config, &self.config);
+        if (new.listen, &new.tls, new.behind_proxy, &new.log) != (old.listen, &old.tls, old.behind_proxy, &old.log) {
+            warn!("changes of listen, tls, cert, key, state_dir, behind_proxy and log need a restart");
+        }
+        let (before, after) = (Admission::streams(&old.limits), Admission::streams(&new.limits));
+        self.streams.add_permits(after.saturating_sub(before));
+        // Those that are in use are not taken away, and so the rest comes a little later.
+        self.streams.forget_permits(before.saturating_sub(after));
+        self.settings.replace(new);
+        self.hub.change(new.max_viewers, new.limits.rooms_per_address, new.ice_servers.clone());
+        let (listen, tls, behind_proxy, log) = (old.listen, old.tls.clone(), old.behind_proxy, old.log.clone());
+        self.config = Config { listen, tls, behind_proxy, log, ..config };
+        if let Some(certificate) = &self.certificate {
+            certificate.reload()?;
+        }
+        Ok(())
     }
 
     /// What happened in the rooms so far.
@@ -178,6 +204,24 @@ impl Drop for Server {
     }
 }
 
+/// Loads the certificate anew when its files change, until the shutdown.
+async fn look_after(certificate: Arc<Certificate>, settings: Arc<InEffect>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = sleep(settings.now().limits.certificate_check) => {}
+            () = shutdown.cancelled() => return,
+        }
+        let looked_after = Arc::clone(&certificate);
+        // Files can be on a disk that takes its time.
+        match tokio::task::spawn_blocking(move || looked_after.look_after()).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => info!(certificate = %certificate.path.display(), "the certificate was loaded anew"),
+            Ok(Err(error)) => error!(%error, "the new certificate cannot be used; the one before stays in use"),
+            Err(error) => error!(%error, "looking after the certificate failed"),
+        }
+    }
+}
+
 fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -199,13 +243,16 @@ struct Listening {
     router: Router,
     /// Beyond them the kernel's accept queue holds the newcomers.
     streams: Arc<Semaphore>,
-    context: Context,
+    hub: Arc<Hub>,
+    admission: Arc<Admission>,
+    settings: Arc<InEffect>,
+    shutdown: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Listening {
     async fn run(self) {
-        let shutdown = self.context.shutdown.clone();
+        let shutdown = self.shutdown.clone();
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
@@ -222,18 +269,24 @@ impl Listening {
                 // The address is counted, and is nobody else's business, least of all the log's.
                 Ok((stream, address)) => {
                     pause = Duration::from_millis(5);
-                    let gate = &self.context.gate;
+                    let settings = self.settings.now();
                     let client = Client::of(address.ip());
                     // Behind a proxy are many, who are told apart by what it says.
-                    let is_proxy = gate.proxies.trust(address.ip());
-                    let ticket = if is_proxy { None } else { gate.admission.stream(client) };
+                    let is_proxy = settings.proxies.trust(address.ip());
+                    let ticket = if is_proxy { None } else { self.admission.stream(client, &settings.limits) };
                     if ticket.is_none() && !is_proxy {
                         debug!("a client with too many connections was turned away");
                         continue;
                     }
                     let id = connections.fetch_add(1, Ordering::Relaxed);
                     let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
-                    let connection = serve(stream, address.ip(), acceptor, router, self.context.clone());
+                    let context = Context {
+                        hub: Arc::clone(&self.hub),
+                        admission: Arc::clone(&self.admission),
+                        settings,
+                        shutdown: self.shutdown.clone(),
+                    };
+                    let connection = serve(stream, address.ip(), acceptor, router, context);
                     self.tasks.spawn(admitted((permit, ticket), connection).instrument(info_span!("conn", id)));
                 }
                 Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
@@ -264,7 +317,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, acceptor: Option<TlsAcceptor>, r
         debug!(%error, "cannot set TCP_NODELAY");
     }
     let Some(acceptor) = acceptor else { return serve_http(stream, peer, router, &context).await };
-    let handshake = Box::pin(timeout(context.limits.tls_handshake, acceptor.accept(stream)));
+    let handshake = Box::pin(timeout(context.settings.limits.tls_handshake, acceptor.accept(stream)));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         () = context.shutdown.cancelled() => return,

@@ -1,14 +1,21 @@
 //! The certificate and the TLS configuration: from files, self-signed, or none. Never a fallback from one to another.
+//!
+//! A certificate is looked after while the server runs: files that change are loaded anew, a self-signed one is renewed.
+//! Handshakes from then on use the new one, connections that are there go on; one that cannot be used is said, and the one
+//! before stays.
 
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Tls;
@@ -52,6 +59,9 @@ pub enum TlsError {
         /// What to do.
         advice: &'static str,
     },
+    /// The TLS library refuses its own defaults, or has no random numbers.
+    #[error("TLS cannot be set up: {0}")]
+    Provider(#[source] rustls::Error),
     /// A self-signed certificate cannot be made.
     #[error("cannot make a self-signed certificate: {0}")]
     Make(#[source] rcgen::Error),
@@ -77,20 +87,107 @@ pub enum TlsError {
     Addresses(#[source] io::Error),
 }
 
-/// Something to serve TLS with.
-pub(crate) struct Loaded {
-    pub(crate) acceptor: TlsAcceptor,
-    /// The certificate's file.
-    pub(crate) certificate: PathBuf,
+/// A self-signed certificate is looked at this often: it is renewed weeks before it expires.
+const RENEWAL_CHECK: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The certificate that handshakes use, and where the next one will come from.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    source: Tls,
+    /// Its file.
+    pub(crate) path: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+    looked: Mutex<Looked>,
 }
+
+/// When it was looked at, and what the files were like.
+#[derive(Debug)]
+struct Looked {
+    at: Instant,
+    stamps: Vec<Option<Stamp>>,
+}
+
+/// A file that was replaced or written to has another.
+type Stamp = (SystemTime, u64);
 
 /// What to do about files that the operator brought.
 const BROUGHT: &str = "check --cert and --key";
 /// What to do about files that the server made.
 const MADE: &str = "restore them, or remove both to have them made anew";
 
-/// Loads, and for `self-signed` makes or renews, what `tls` asks for. `None` if it is off.
-pub(crate) fn load(tls: &Tls) -> Result<Option<Loaded>, TlsError> {
+impl Certificate {
+    /// Loads, and for `self-signed` makes or renews, what `tls` asks for. `None` if it is off.
+    pub(crate) fn load(tls: &Tls) -> Result<Option<Arc<Self>>, TlsError> {
+        let stamps = stamps(tls);
+        let Some((path, key)) = load(tls)? else { return Ok(None) };
+        let looked = Mutex::new(Looked { at: Instant::now(), stamps });
+        Ok(Some(Arc::new(Self { source: tls.clone(), path, current: RwLock::new(Arc::new(key)), looked })))
+    }
+
+    /// What takes connections with it, now and after every change.
+    pub(crate) fn acceptor(self: &Arc<Self>) -> Result<TlsAcceptor, TlsError> {
+        let config = || {
+            let mut config = ServerConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()?
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            // With tickets those who come back resume: a storm of reconnects costs no signatures.
+            config.ticketer = ring::Ticketer::new()?;
+            Ok(TlsAcceptor::from(Arc::new(config)))
+        };
+        config().map_err(TlsError::Provider)
+    }
+
+    /// Loads it anew, whether it has changed or not.
+    ///
+    /// # Errors
+    /// If it cannot be used; then the one before stays.
+    pub(crate) fn reload(&self) -> Result<(), TlsError> {
+        let stamps = stamps(&self.source);
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Looked { at: Instant::now(), stamps };
+        if let Some((_, key)) = load(&self.source)? {
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        }
+        Ok(())
+    }
+
+    /// Loads it anew if its files have changed, or if it is time to see whether it has to be renewed. Whether it has, is
+    /// the answer.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload); said once for each change.
+    pub(crate) fn look_after(&self) -> Result<bool, TlsError> {
+        let is_due = {
+            let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.source {
+                Tls::SelfSigned { .. } => looked.at.elapsed() >= RENEWAL_CHECK,
+                Tls::Files { .. } => looked.stamps != stamps(&self.source),
+                Tls::Off => false,
+            }
+        };
+        if is_due { self.reload().map(|()| true) } else { Ok(false) }
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Taken before the files are read: a change in between is seen the next time.
+fn stamps(tls: &Tls) -> Vec<Option<Stamp>> {
+    let Tls::Files { cert, key } = tls else { return Vec::new() };
+    let stamp = |path: &PathBuf| {
+        let data = std::fs::metadata(path).ok()?;
+        Some((data.modified().ok()?, data.len()))
+    };
+    vec![stamp(cert), stamp(key)]
+}
+
+/// The certificate's file, and what is in it and in the key's.
+fn load(tls: &Tls) -> Result<Option<(PathBuf, CertifiedKey)>, TlsError> {
     let (certificate, key, advice) = match tls {
         Tls::Off => return Ok(None),
         Tls::Files { cert, key } => (cert.clone(), key.clone(), BROUGHT),
@@ -107,19 +204,9 @@ pub(crate) fn load(tls: &Tls) -> Result<Option<Loaded>, TlsError> {
         source: Box::new(source),
         advice,
     };
-    let acceptor = acceptor(chain, private_key).map_err(unusable)?;
-    Ok(Some(Loaded { acceptor, certificate }))
-}
-
-fn acceptor(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<TlsAcceptor, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // With tickets those who come back resume: a storm of reconnects costs no signatures.
-    config.ticketer = ring::Ticketer::new()?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    // That they belong together is checked here.
+    let certified = CertifiedKey::from_der(chain, private_key, &provider()).map_err(unusable)?;
+    Ok(Some((certificate, certified)))
 }
 
 fn provider() -> Arc<CryptoProvider> {

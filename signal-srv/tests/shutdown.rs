@@ -100,3 +100,43 @@ async fn a_second_signal_ends_the_program_at_once() {
     assert!(log.contains("stopped at once"), "{log}");
     drop(client);
 }
+
+#[tokio::test]
+async fn sighup_puts_the_file_into_effect_and_a_mistake_in_it_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("signal-srv.toml");
+    let write =
+        |content: &str| std::fs::write(&file, format!("tls = \"off\"\nlisten = \"127.0.0.1:0\"\n{content}")).unwrap();
+    write("max_viewers = 1\n");
+    let mut program = Program::start(["--config", file.to_str().unwrap()]);
+    let url = program.url().replacen("http", "ws", 1);
+    let enter = async |role: &str| {
+        let mut client = Client::connect_to(&url).await;
+        client.send(&json!({"type": "JOIN_OR_CREATE", "data": {"room": room(1), "role": role}})).await;
+        let answer = client.next().await;
+        (client, answer)
+    };
+    let (mut camera, _) = enter("camera").await;
+    let (_first, joined) = enter("viewer").await;
+    assert_eq!(joined["type"], "JOINED");
+    assert_eq!(enter("viewer").await.1["code"], "ROOM_FULL");
+
+    write("max_viewers = many\n");
+    program.signal(Signal::SIGHUP);
+    let line = program.wait_for("the configuration is not reloaded");
+    assert!(line.contains("signal-srv.toml") && line.contains("line 3"), "{line}");
+    assert_eq!(enter("viewer").await.1["code"], "ROOM_FULL");
+
+    write("max_viewers = 2\n[[ice_servers]]\nurls = [\"stun:stun.example.org\"]\n");
+    program.signal(Signal::SIGHUP);
+    program.wait_for("configuration and certificate reloaded");
+    let (_second, joined) = enter("viewer").await;
+    assert_eq!(joined["data"]["ice_servers"][0]["urls"][0], "stun:stun.example.org", "{joined}");
+    // Whoever was there has noticed nothing but the viewers.
+    for _ in 0..2 {
+        assert_eq!(camera.next().await["data"]["type"], "JOIN");
+    }
+    program.signal(Signal::SIGTERM);
+    let (status, _) = program.finish();
+    assert!(status.success());
+}

@@ -8,13 +8,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Client, room, within};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
-use signal_srv::{Config, Server, Tls};
+use signal_srv::{Config, Limits, Server, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -121,6 +122,80 @@ async fn files_of_the_operator_are_served_and_browsers_told_to_insist() {
     assert!(!head(stream).await.contains("strict-transport-security"));
     common::stop(server).await;
     common::stop(other).await;
+}
+
+/// Writes a certificate for this name and its key, the certificate last, and gives the certificate as a client trusts it.
+fn renew(dir: &Path, name: &str) -> std::path::PathBuf {
+    let made = rcgen::generate_simple_self_signed(vec![name.into()]).unwrap();
+    std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+    let trusted = dir.join(format!("{name}.pem"));
+    std::fs::write(&trusted, made.cert.pem()).unwrap();
+    trusted
+}
+
+#[tokio::test]
+async fn a_certificate_that_changes_is_served_and_nobody_is_disturbed() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = renew(dir.path(), "one.example.org");
+    let mut server = Server::spawn(config_of(&dir)).await.unwrap();
+    let stream = handshake(server.address(), "one.example.org", &first).await.unwrap();
+    let (socket, _) = within(client_async("wss://localhost/ws", stream)).await.unwrap();
+    let mut old = Client::greeted(socket).await;
+    old.join(json!(room(1))).await;
+
+    // A key that does not belong to the certificate: half of a renewal, or a mistake. What was there stays.
+    std::fs::write(dir.path().join("key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let error = server.reload(config_of(&dir)).unwrap_err().to_string();
+    assert!(error.contains("cert.pem") && error.contains("key.pem"), "{error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    handshake(server.address(), "one.example.org", &first).await.unwrap();
+
+    let second = renew(dir.path(), "two.example.org");
+    within(async { while handshake(server.address(), "two.example.org", &second).await.is_err() {} }).await;
+    assert!(handshake(server.address(), "one.example.org", &first).await.is_err());
+    // Who was there before is still there.
+    let stream = handshake(server.address(), "two.example.org", &second).await.unwrap();
+    let (socket, _) = within(client_async("wss://localhost/ws", stream)).await.unwrap();
+    let mut new = Client::greeted(socket).await;
+    new.join(json!(room(1))).await;
+    old.expect_room("JOIN", json!({"peer": new.id})).await;
+    drop((old, new));
+    common::stop(server).await;
+}
+
+fn config_of(dir: &tempfile::TempDir) -> Config {
+    let tls = Tls::Files { cert: dir.path().join("cert.pem"), key: dir.path().join("key.pem") };
+    let limits = Limits { certificate_check: Duration::from_millis(20), ..Limits::default() };
+    Config { tls, limits, ..Config::default() }
+}
+
+#[tokio::test]
+async fn who_comes_back_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = self_signed(dir.path()).await;
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(server.certificate().unwrap()).unwrap() {
+        store.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let stream = TcpStream::connect(server.address()).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut stream = within(connector.connect(name, stream)).await.unwrap();
+        // The tickets come with the first data.
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        within(stream.read_to_end(&mut Vec::new())).await.unwrap();
+        kinds.push(stream.get_ref().1.handshake_kind().unwrap());
+    }
+    assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
+    common::stop(server).await;
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ keys! {
     missed_pings: Count => missed_pings,
     write_s: Seconds => write,
     farewell_s: Seconds => farewell,
+    certificate_check_s: Seconds => certificate_check,
     outbox_messages: Count => outbox_messages,
     outbox_bytes: Count => outbox_bytes,
 }
