@@ -34,6 +34,8 @@ const MOST_VIEWERS: usize = 1000;
 pub struct Config {
     /// Where to listen; port 0 lets the operating system choose.
     pub listen: SocketAddr,
+    /// Where operators find the metrics; nowhere, unless they say.
+    pub metrics: Option<SocketAddr>,
     /// How to encrypt.
     pub tls: Tls,
     /// Whether a proxy in front does TLS.
@@ -76,6 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            metrics: None,
             tls: Tls::Off,
             behind_proxy: false,
             trusted_proxies: Proxies::default(),
@@ -103,6 +106,9 @@ pub struct Flags {
     /// Address and port to listen on [default: 0.0.0.0:8192]
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Address and port for /metrics, in plain HTTP: for the operator's network alone [default: none]
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
     /// Where the certificate comes from; 'off' only on loopback or with --behind-proxy [default: self-signed]
     #[arg(long, value_name = "MODE")]
     tls: Option<TlsMode>,
@@ -144,6 +150,8 @@ enum TlsMode {
 struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     listen: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<TlsMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,8 +196,9 @@ enum Form {
     Toml,
 }
 
-const KEYS: [(&str, Form); 11] = [
+const KEYS: [(&str, Form); 12] = [
     ("listen", Form::Text),
+    ("metrics", Form::Text),
     ("tls", Form::Text),
     ("cert", Form::Text),
     ("key", Form::Text),
@@ -279,6 +288,7 @@ impl Config {
         };
         let keys = Keys {
             listen: Some(self.listen),
+            metrics: self.metrics,
             tls: Some(tls),
             cert,
             key,
@@ -301,6 +311,7 @@ impl Keys {
     fn or(self, other: Self) -> Self {
         Self {
             listen: self.listen.or(other.listen),
+            metrics: self.metrics.or(other.metrics),
             tls: self.tls.or(other.tls),
             cert: self.cert.or(other.cert),
             key: self.key.or(other.key),
@@ -341,7 +352,19 @@ impl Keys {
         let trusted_proxies = self.trusted_proxies.unwrap_or_else(nearby);
         let origins = self.origins.unwrap_or_default();
         let limits = self.limits.decide();
-        Ok(Config { listen, tls, behind_proxy, trusted_proxies, origins, max_viewers, ice_servers, log, limits })
+        let metrics = self.metrics;
+        Ok(Config {
+            listen,
+            metrics,
+            tls,
+            behind_proxy,
+            trusted_proxies,
+            origins,
+            max_viewers,
+            ice_servers,
+            log,
+            limits,
+        })
     }
 }
 
@@ -417,6 +440,7 @@ impl From<UsableIceServer> for IceServer {
 fn from_flags(flags: &Flags) -> Keys {
     Keys {
         listen: flags.listen,
+        metrics: flags.metrics,
         tls: flags.tls,
         cert: flags.cert.clone(),
         key: flags.key.clone(),

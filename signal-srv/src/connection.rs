@@ -28,6 +28,7 @@ use tracing::{debug, info, warn};
 use crate::admission::{Admission, Ticket};
 use crate::hub::{Hub, Seat};
 use crate::limits::CAMERA_SHARES;
+use crate::metrics::Metrics;
 use crate::outbox::{self, Inbox};
 use crate::rate::{Flood, Pace};
 use crate::settings::Settings;
@@ -38,6 +39,7 @@ pub(crate) struct Context {
     pub(crate) hub: Arc<Hub>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -70,6 +72,7 @@ enum End {
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: Ticket, context: &Context) {
     let socket = WebSocketStream::from_raw_socket(stream, protocol::Role::Server, Some(socket_config())).await;
     let (outbox, inbox) = outbox::channel(&context.settings.limits);
+    context.metrics.websockets.inc();
     let seat = context.hub.seat(ticket.client(), outbox);
     info!(peer = %seat.peer(), "client connected");
     let pace = Pace::new(&context.settings.limits, 1, Instant::now());
@@ -87,7 +90,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: 
         End::Framing => warn!("client broke the WebSocket protocol"),
         End::Silent => info!("client answers no pings"),
     }
+    if let Some(code) = end.error() {
+        context.metrics.refused(code);
+    }
     connection.farewell(end).await;
+    context.metrics.websockets.dec();
     drop(ticket);
 }
 
@@ -139,6 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Event::Resumed => paused = None,
                 Event::Incoming(message) => {
                     self.unanswered_pings = 0;
+                    self.context.metrics.bytes_in.inc_by(message.len() as u64);
                     let counted = self.pace.count(message.len(), Instant::now());
                     paused = counted.map_err(|Flood| End::Refused(ErrorCode::RateLimited))?;
                     self.receive(seat, message).await?;
@@ -185,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     async fn send(&mut self, message: Bytes) -> Result<(), End> {
+        self.context.metrics.bytes_out.inc_by(message.len() as u64);
         self.write(Message::Binary(message)).await
     }
 

@@ -24,11 +24,13 @@ use include_dir::{Dir, include_dir};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::debug;
 
 use crate::admission::{Admission, Refusal, Ticket};
 use crate::connection::Context;
+use crate::metrics::{Metrics, Turned};
 use crate::settings::Settings;
 
 static WEB: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web");
@@ -65,6 +67,9 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
 /// viewer to go on past the warning (RFC 6797 §8.4).
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
+/// OpenMetrics, which Prometheus asks for.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// In seconds; clients that know it come back spread out all the same.
 const RETRY_AFTER: &str = "30";
 
@@ -79,16 +84,40 @@ struct Asset {
     etag: HeaderValue,
 }
 
-/// The routes. `strict_transport` adds HSTS.
-pub(crate) fn router(strict_transport: bool) -> Router {
+/// The routes. `strict_transport` adds HSTS; once the shutdown has begun the server is not ready any more.
+pub(crate) fn router(strict_transport: bool, shutdown: CancellationToken) -> Router {
     let secure = move |response: Response| async move { secured(response, strict_transport) };
     Router::new()
         .route("/", get(root))
         .route("/ws", get(upgrade))
         .route("/healthz", get(|| async { plain(StatusCode::OK, "ok\n") }))
+        .route("/readyz", get(|| async move { ready(&shutdown) }))
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .fallback(asset)
         .layer(map_response(secure))
+}
+
+/// What is for the operator alone, on an address of its own.
+pub(crate) fn operator_router(metrics: Arc<Metrics>, shutdown: CancellationToken) -> Router {
+    let metrics = move || async move {
+        match metrics.text() {
+            Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+            Err(_) => plain(StatusCode::INTERNAL_SERVER_ERROR, "The metrics cannot be written.\n"),
+        }
+    };
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { plain(StatusCode::OK, "ok\n") }))
+        .route("/readyz", get(|| async move { ready(&shutdown) }))
+        .fallback(|| async { plain(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz.\n") })
+}
+
+fn ready(shutdown: &CancellationToken) -> Response {
+    if shutdown.is_cancelled() {
+        plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else {
+        plain(StatusCode::OK, "ready\n")
+    }
 }
 
 /// Serves HTTP on `stream`, from `peer`. If a request asked for a WebSocket and was let in, that is what is left in the end.
@@ -99,6 +128,7 @@ where
     let slot = UpgradeSlot {
         admission: Arc::clone(&context.admission),
         settings: Arc::clone(&context.settings),
+        metrics: Arc::clone(&context.metrics),
         peer,
         upgrade: Arc::default(),
     };
@@ -142,6 +172,7 @@ where
 struct UpgradeSlot {
     admission: Arc<Admission>,
     settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
     peer: IpAddr,
     upgrade: Arc<Mutex<Option<(OnUpgrade, Ticket)>>>,
 }
@@ -151,6 +182,7 @@ impl UpgradeSlot {
     fn admit(&self, headers: &HeaderMap) -> Result<Ticket, Response> {
         if !self.settings.origins.admit(headers) {
             debug!("a page of a foreign origin was turned away");
+            self.metrics.turned_away(Turned::Origin);
             return Err(plain(
                 StatusCode::FORBIDDEN,
                 "Pages of this origin are not let in. Whoever runs the server can add it to `origins`.\n",
@@ -159,16 +191,19 @@ impl UpgradeSlot {
         let client = self.settings.proxies.client(self.peer, headers);
         self.admission.socket(client, &self.settings.limits).map_err(|refusal| {
             debug!(?refusal, "a WebSocket too many was turned away");
-            let (status, text) = match refusal {
+            let (turned, status, text) = match refusal {
                 Refusal::Full => (
+                    Turned::Full,
                     StatusCode::SERVICE_UNAVAILABLE,
                     "The server has as many connections as it takes. Come back after a random delay.\n",
                 ),
                 Refusal::TooMany => (
+                    Turned::Address,
                     StatusCode::TOO_MANY_REQUESTS,
                     "There are as many connections from your address as the server takes. Close some, or come back later.\n",
                 ),
             };
+            self.metrics.turned_away(turned);
             let mut response = plain(status, text);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             response

@@ -5,7 +5,6 @@
 //! outbox under the same lock as everything that others send it afterwards.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use signal_proto::{
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::room::{Admitted, Rooms};
 
@@ -34,9 +34,7 @@ pub struct Stats {
 pub(crate) struct Hub {
     state: Mutex<State>,
     shutdown: CancellationToken,
-    joins: AtomicU64,
-    leaves: AtomicU64,
-    dropped_signals: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -57,14 +55,13 @@ pub(crate) struct Seat {
 }
 
 impl Hub {
-    pub(crate) fn new(rooms: Rooms, ice_servers: Vec<IceServer>, shutdown: CancellationToken) -> Self {
-        Self {
-            state: Mutex::new(State { rooms, ice_servers, outboxes: HashMap::new() }),
-            shutdown,
-            joins: AtomicU64::new(0),
-            leaves: AtomicU64::new(0),
-            dropped_signals: AtomicU64::new(0),
-        }
+    pub(crate) fn new(
+        rooms: Rooms,
+        ice_servers: Vec<IceServer>,
+        shutdown: CancellationToken,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { state: Mutex::new(State { rooms, ice_servers, outboxes: HashMap::new() }), shutdown, metrics }
     }
 
     /// From the next join on.
@@ -81,9 +78,9 @@ impl Hub {
 
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            joins: self.joins.load(Ordering::Relaxed),
-            leaves: self.leaves.load(Ordering::Relaxed),
-            dropped_signals: self.dropped_signals.load(Ordering::Relaxed),
+            joins: self.metrics.joins(),
+            leaves: self.metrics.leaves.get(),
+            dropped_signals: self.metrics.dropped.get(),
         }
     }
 
@@ -108,7 +105,8 @@ impl Seat {
         self.outbox.push(encode_server(&ServerMessage::Joined(joined)));
         state.outboxes.insert(self.peer, self.outbox.clone());
         state.tell(&hearers, &event);
-        self.hub.joins.fetch_add(1, Ordering::Relaxed);
+        self.hub.metrics.rooms.set(state.rooms.count());
+        self.hub.metrics.joined(join);
         Ok(())
     }
 
@@ -117,9 +115,12 @@ impl Seat {
         let event = encode_server(&ServerMessage::Room(RoomEvent::Signal { peer: self.peer, signal }));
         let state = self.hub.lock();
         match state.rooms.addressee(self.peer, to)? {
-            Some(addressee) => state.tell(&[addressee], &event),
+            Some(addressee) => {
+                state.tell(&[addressee], &event);
+                self.hub.metrics.relayed.inc();
+            }
             None => {
-                self.hub.dropped_signals.fetch_add(1, Ordering::Relaxed);
+                self.hub.metrics.dropped.inc();
             }
         }
         Ok(())
@@ -131,7 +132,8 @@ impl Drop for Seat {
         let mut state = self.hub.lock();
         let Some(hearers) = state.rooms.leave(self.peer) else { return };
         state.outboxes.remove(&self.peer);
-        self.hub.leaves.fetch_add(1, Ordering::Relaxed);
+        self.hub.metrics.rooms.set(state.rooms.count());
+        self.hub.metrics.leaves.inc();
         // When the server stops, nobody has left: all lose the server, none its peers. A camera that heard
         // LEAVE would end a stream that can go on.
         if !self.hub.shutdown.is_cancelled() {

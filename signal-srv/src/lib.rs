@@ -8,9 +8,9 @@
 //!    │
 //! server.rs   bind, accept, limits (limits.rs), shutdown; certificate (tls.rs, tls/self_signed.rs)
 //!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
-//! http.rs     the page, /healthz, upgrade, if the page's origin may (origin.rs)
+//! http.rs     the page, /healthz, /readyz, upgrade, if the page's origin may (origin.rs)
 //!    │
-//!    │ settings.rs: what can be changed meanwhile
+//!    │ settings.rs: what can be changed meanwhile; metrics.rs: what is counted
 //! connection.rs  one WebSocket ──▶ hub.rs  rooms and outboxes, one short lock
 //!    │ rate.rs                       │
 //!    ▲                               │        └── room.rs  who may enter, who hears whom; pure
@@ -25,6 +25,7 @@ mod http;
 mod hub;
 mod limits;
 pub mod logging;
+mod metrics;
 mod origin;
 mod outbox;
 mod rate;

@@ -56,6 +56,11 @@ impl Rooms {
         Self { max_viewers, max_of_each, rooms: HashMap::new(), made: HashMap::new(), seats: HashMap::new() }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> i64 {
+        i64::try_from(self.rooms.len()).unwrap_or(i64::MAX)
+    }
+
     /// Other limits from now on; whoever is in stays.
     pub(crate) fn change(&mut self, max_viewers: usize, max_of_each: usize) {
         (self.max_viewers, self.max_of_each) = (max_viewers, max_of_each);

@@ -28,6 +28,7 @@ use crate::admission::{Admission, Ticket};
 use crate::client::Client;
 use crate::connection::{self, Context};
 use crate::hub::{Hub, Stats};
+use crate::metrics::{Metrics, Turned};
 use crate::room::Rooms;
 use crate::settings::InEffect;
 use crate::tls::{Certificate, TlsError};
@@ -36,6 +37,9 @@ use crate::{Config, Tls, http};
 /// Connections that the kernel holds until they are accepted: a reconnect storm of thousands of cameras
 /// must not be turned away to try again in three seconds. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
+
+/// Connections of operators and their programs at once.
+const OPERATORS: usize = 16;
 
 /// Longest pause after a failed accept.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -72,6 +76,7 @@ pub enum ServerError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     secure: bool,
     certificate: Option<Arc<Certificate>>,
     /// As it was at the start: what of it cannot be changed since.
@@ -95,10 +100,13 @@ impl Server {
         let listener = listen(config.listen)?;
         let listen_error = |source| ServerError::Listen { address: config.listen, source };
         let address = listener.local_addr().map_err(listen_error)?;
+        let operators = config.metrics.map(listen).transpose()?;
+        let metrics_address = operators.as_ref().and_then(|listener| listener.local_addr().ok());
 
         let shutdown = CancellationToken::new();
         let rooms = Rooms::new(config.max_viewers, config.limits.rooms_per_address);
-        let hub = Arc::new(Hub::new(rooms, config.ice_servers.clone(), shutdown.clone()));
+        let metrics = Arc::new(Metrics::new());
+        let hub = Arc::new(Hub::new(rooms, config.ice_servers.clone(), shutdown.clone(), Arc::clone(&metrics)));
         let settings = Arc::new(InEffect::new(&config));
         let streams = Arc::new(Semaphore::new(Admission::streams(&config.limits)));
         let tasks = TaskTracker::new();
@@ -106,19 +114,51 @@ impl Server {
         let listening = Listening {
             listener,
             acceptor,
-            router: http::router(matches!(config.tls, Tls::Files { .. })),
+            router: http::router(matches!(config.tls, Tls::Files { .. }), shutdown.clone()),
             streams: Arc::clone(&streams),
             hub: Arc::clone(&hub),
             admission: Arc::default(),
             settings: Arc::clone(&settings),
+            metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
             tasks: tasks.clone(),
         };
+        let operators = operators.map(|listener| Listening {
+            listener,
+            acceptor: None,
+            router: http::operator_router(metrics, shutdown.clone()),
+            streams: Arc::new(Semaphore::new(OPERATORS)),
+            hub: Arc::clone(&hub),
+            admission: Arc::default(),
+            settings: Arc::clone(&settings),
+            // What operators do is not counted.
+            metrics: Arc::new(Metrics::new()),
+            shutdown: shutdown.clone(),
+            tasks: tasks.clone(),
+        });
         let accepting = tasks.spawn(listening.run());
+        if let Some(operators) = operators {
+            tasks.spawn(operators.run());
+        }
         if let Some(certificate) = &certificate {
             tasks.spawn(look_after(Arc::clone(certificate), Arc::clone(&settings), shutdown.clone()));
         }
-        let server = Self { address, secure, certificate, config, hub, settings, streams, shutdown, tasks, accepting };
+        if let Some(address) = metrics_address {
+            info!(url = %format_args!("http://{address}/metrics"), "metrics");
+        }
+        let server = Self {
+            address,
+            metrics_address,
+            secure,
+            certificate,
+            config,
+            hub,
+            settings,
+            streams,
+            shutdown,
+            tasks,
+            accepting,
+        };
         // The line that programs wait for.
         match server.certificate() {
             Some(certificate) => info!(url = %server.url(), certificate = %certificate.display(), "listening"),
@@ -130,6 +170,11 @@ impl Server {
     /// Where it listens; with port 0 asked for, the port that the operating system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the metrics are, if they are anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The page's address, and with `ws` for `http` the WebSocket's.
@@ -150,8 +195,11 @@ impl Server {
     /// If the certificate cannot be used; the one before stays, and the rest is in effect.
     pub fn reload(&mut self, config: Config) -> Result<(), ServerError> {
         let (new, old) = (&config, &self.config);
-        if (new.listen, &new.tls, new.behind_proxy, &new.log) != (old.listen, &old.tls, old.behind_proxy, &old.log) {
-            warn!("changes of listen, tls, cert, key, state_dir, behind_proxy and log need a restart");
+        let fixed = |config: &Config| {
+            (config.listen, config.metrics, config.tls.clone(), config.behind_proxy, config.log.clone())
+        };
+        if fixed(new) != fixed(old) {
+            warn!("changes of listen, metrics, tls, cert, key, state_dir, behind_proxy and log need a restart");
         }
         let (before, after) = (Admission::streams(&old.limits), Admission::streams(&new.limits));
         self.streams.add_permits(after.saturating_sub(before));
@@ -159,8 +207,8 @@ impl Server {
         self.streams.forget_permits(before.saturating_sub(after));
         self.settings.replace(new);
         self.hub.change(new.max_viewers, new.limits.rooms_per_address, new.ice_servers.clone());
-        let (listen, tls, behind_proxy, log) = (old.listen, old.tls.clone(), old.behind_proxy, old.log.clone());
-        self.config = Config { listen, tls, behind_proxy, log, ..config };
+        let (listen, metrics, tls, behind_proxy, log) = fixed(old);
+        self.config = Config { listen, metrics, tls, behind_proxy, log, ..config };
         if let Some(certificate) = &self.certificate {
             certificate.reload()?;
         }
@@ -246,6 +294,7 @@ struct Listening {
     hub: Arc<Hub>,
     admission: Arc<Admission>,
     settings: Arc<InEffect>,
+    metrics: Arc<Metrics>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -276,6 +325,7 @@ impl Listening {
                     let ticket = if is_proxy { None } else { self.admission.stream(client, &settings.limits) };
                     if ticket.is_none() && !is_proxy {
                         debug!("a client with too many connections was turned away");
+                        self.metrics.turned_away(Turned::Stream);
                         continue;
                     }
                     let id = connections.fetch_add(1, Ordering::Relaxed);
@@ -284,10 +334,12 @@ impl Listening {
                         hub: Arc::clone(&self.hub),
                         admission: Arc::clone(&self.admission),
                         settings,
+                        metrics: Arc::clone(&self.metrics),
                         shutdown: self.shutdown.clone(),
                     };
                     let connection = serve(stream, address.ip(), acceptor, router, context);
-                    self.tasks.spawn(admitted((permit, ticket), connection).instrument(info_span!("conn", id)));
+                    let places = (permit, ticket, Open::new(&self.metrics));
+                    self.tasks.spawn(admitted(places, connection).instrument(info_span!("conn", id)));
                 }
                 Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
                 Err(error) => {
@@ -305,8 +357,24 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
+/// A TCP connection, as long as it is counted.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.streams.inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.streams.dec();
+    }
+}
+
 /// The places that a connection takes are given back when it has ended.
-async fn admitted(places: (OwnedSemaphorePermit, Option<Ticket>), connection: impl Future<Output = ()>) {
+async fn admitted(places: (OwnedSemaphorePermit, Option<Ticket>, Open), connection: impl Future<Output = ()>) {
     connection.await;
     drop(places);
 }
@@ -322,6 +390,9 @@ async fn serve(stream: TcpStream, peer: IpAddr, acceptor: Option<TlsAcceptor>, r
         accepted = handshake => accepted,
         () = context.shutdown.cancelled() => return,
     };
+    if !matches!(accepted, Ok(Ok(_))) {
+        context.metrics.turned_away(Turned::Tls);
+    }
     match accepted {
         Ok(Ok(stream)) => serve_http(stream, peer, router, &context).await,
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => warn!(%error, "TLS handshake failed"),

@@ -12,6 +12,7 @@ use serde_json::json;
 use signal_srv::{Config, Limits, Origins, Proxies, Server, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 
 const SOON: Duration = Duration::from_millis(100);
 
@@ -196,23 +197,20 @@ async fn behind_a_proxy_everybody_has_a_share() {
 
 #[tokio::test]
 async fn silent_tcp_connections_of_one_address_are_bounded() {
-    let limits = Limits { connections_per_address: 4, ..Limits::default() };
+    let limits = Limits { connections_per_address: 4, http_head: common::PATIENCE, ..Limits::default() };
     let server = server_with(limits).await;
     let mut silent = Vec::new();
     for _ in 0..100 {
         silent.push(TcpStream::connect(server.address()).await.unwrap());
     }
-    // What is turned away is closed at once; what was let in waits for a request.
-    let mut closed = 0;
-    for stream in &mut silent {
-        let mut byte = [0];
-        if let Ok(outcome) = tokio::time::timeout(SOON, stream.read(&mut byte)).await {
-            assert!(outcome.is_err() || outcome.unwrap() == 0);
-            closed += 1;
-        }
+    // They are let in in the order in which they came. The rest is closed without a word.
+    for stream in silent.split_off(4 + 32) {
+        assert!(closed(stream).await.is_empty());
     }
-    assert_eq!(closed, 100 - 4 - 32);
-    drop(silent);
+    for mut stream in silent {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(closed(stream).await.starts_with(b"HTTP/1.1 200"));
+    }
     stop(server).await;
 }
 
@@ -250,24 +248,16 @@ async fn haste_is_slowed_down_and_floods_are_refused() {
     }
     assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
     // Who does not stop is refused; the other one hears that it has left.
-    let (mut sink, mut stream) = fast.socket.split();
-    let flood = async {
-        let message = json!({"type": "SIGNAL", "data": 0}).to_string();
-        while sink.send(tokio_tungstenite::tungstenite::Message::binary(message.clone())).await.is_ok() {}
-    };
-    let refused = async {
-        while let Some(Ok(message)) = stream.next().await {
-            if message.is_binary() {
-                let error: serde_json::Value = serde_json::from_slice(&message.into_data()).unwrap();
-                return error["code"].clone();
-            }
-        }
-        serde_json::Value::Null
-    };
-    let left = async { while other.next().await["data"]["type"] != "LEAVE" {} };
-    let (code, (), ()) = within(async { tokio::join!(refused, flood, left) }).await;
-    assert_eq!(code, "RATE_LIMITED");
-    drop(other);
+    let message = json!({"type": "SIGNAL", "data": 0}).to_string();
+    for _ in 0..300 {
+        within(fast.socket.feed(Message::binary(message.clone()))).await.unwrap();
+    }
+    within(fast.socket.flush()).await.unwrap();
+    let error = fast.next().await;
+    assert_eq!((&error["type"], &error["code"]), (&json!("ERROR"), &json!("RATE_LIMITED")), "{error}");
+    assert_eq!(fast.next_or_close().await, Err(Some(1008)));
+    while other.next().await["data"]["type"] != "LEAVE" {}
+    drop((fast, other));
     stop(server).await;
 }
 
