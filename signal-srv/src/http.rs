@@ -178,35 +178,20 @@ struct UpgradeSlot {
 }
 
 impl UpgradeSlot {
-    /// A place for the WebSocket, or the answer that there is none.
-    fn admit(&self, headers: &HeaderMap) -> Result<Ticket, Response> {
-        if !self.settings.origins.admit(headers) {
-            debug!("a page of a foreign origin was turned away");
-            self.metrics.turned_away(Turned::Origin);
-            return Err(plain(
-                StatusCode::FORBIDDEN,
-                "Pages of this origin are not let in. Whoever runs the server can add it to `origins`.\n",
-            ));
-        }
-        let client = self.settings.proxies.client(self.peer, headers);
-        self.admission.socket(client, &self.settings.limits).map_err(|refusal| {
-            debug!(?refusal, "a WebSocket too many was turned away");
-            let (turned, status, text) = match refusal {
-                Refusal::Full => (
-                    Turned::Full,
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The server has as many connections as it takes. Come back after a random delay.\n",
-                ),
-                Refusal::TooMany => (
-                    Turned::Address,
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "There are as many connections from your address as the server takes. Close some, or come back later.\n",
-                ),
-            };
-            self.metrics.turned_away(turned);
-            let mut response = plain(status, text);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
-            response
+    /// A place for the WebSocket, or why there is none.
+    fn admit(&self, headers: &HeaderMap) -> Result<Ticket, Turned> {
+        let admitted = if self.settings.origins.admit(headers) {
+            let client = self.settings.proxies.client(self.peer, headers);
+            self.admission.socket(client, &self.settings.limits).map_err(|refusal| match refusal {
+                Refusal::Full => Turned::Full,
+                Refusal::TooMany => Turned::Address,
+            })
+        } else {
+            Err(Turned::Origin)
+        };
+        admitted.inspect_err(|turned| {
+            debug!(reason = ?turned, "a WebSocket was turned away");
+            self.metrics.turned_away(*turned);
         })
     }
 
@@ -235,7 +220,7 @@ async fn upgrade(mut request: Request) -> Response {
                 slot.fill(hyper::upgrade::on(&mut request), ticket);
                 response
             }
-            Err(refusal) => refusal,
+            Err(turned) => turned_away(turned),
         },
         Err(_) => {
             let mut response = plain(
@@ -249,6 +234,27 @@ async fn upgrade(mut request: Request) -> Response {
             response
         }
     }
+}
+
+/// What somebody is told who gets no WebSocket.
+fn turned_away(turned: Turned) -> Response {
+    let (status, text) = match turned {
+        Turned::Origin => {
+            let text = "Pages of this origin are not let in. Whoever runs the server can add it to `origins`.\n";
+            return plain(StatusCode::FORBIDDEN, text);
+        }
+        Turned::Address => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "There are as many connections from your address as the server takes. Close some, or come back later.\n",
+        ),
+        Turned::Full | Turned::Stream | Turned::Tls => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The server has as many connections as it takes. Come back after a random delay.\n",
+        ),
+    };
+    let mut response = plain(status, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response
 }
 
 /// A file of the page.
