@@ -28,7 +28,7 @@ use tracing::{debug, info, warn};
 use crate::admission::{Admission, Ticket};
 use crate::hub::{Hub, Seat};
 use crate::limits::CAMERA_SHARES;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Open};
 use crate::outbox::{self, Inbox};
 use crate::rate::{Flood, Pace};
 use crate::settings::Settings;
@@ -72,7 +72,7 @@ enum End {
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: Ticket, context: &Context) {
     let socket = WebSocketStream::from_raw_socket(stream, protocol::Role::Server, Some(socket_config())).await;
     let (outbox, inbox) = outbox::channel(&context.settings.limits);
-    context.metrics.websockets.inc();
+    let open = Open::new(&context.metrics.websockets);
     let seat = context.hub.seat(ticket.client(), outbox);
     info!(peer = %seat.peer(), "client connected");
     let pace = Pace::new(&context.settings.limits, 1, Instant::now());
@@ -94,8 +94,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: 
         context.metrics.refused(code);
     }
     connection.farewell(end).await;
-    context.metrics.websockets.dec();
-    drop(ticket);
+    drop((open, ticket));
 }
 
 #[derive(Debug)]
@@ -138,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 _ = pings.tick() => Event::PingDue,
                 Some(message) = self.inbox.next() => Event::Outgoing(message),
                 incoming = self.socket.next(), if paused.is_none() => Event::Incoming(read(incoming)?),
-                () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => Event::Resumed,
+                () = resumed(paused) => Event::Resumed,
             };
             match event {
                 Event::Outgoing(message) => self.send(message).await?,
@@ -231,6 +230,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         };
         // If it fails, the client has gone before the goodbye, which is fine too.
         let _ = timeout(self.context.settings.limits.farewell, goodbye).await;
+    }
+}
+
+/// Returns when a pause is over; never, where there is none.
+async fn resumed(paused: Option<Instant>) {
+    match paused {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -57,6 +57,23 @@ pub(crate) enum Turned {
     Tls,
 }
 
+/// One more of what a gauge counts, as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Open(Gauge);
+
+impl Open {
+    pub(crate) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The kinds of clients, in the order of `Metrics::joins`.
 const KINDS: [&str; 3] = ["pair", "camera", "viewer"];
 

@@ -28,7 +28,7 @@ use crate::admission::{Admission, Ticket};
 use crate::client::Client;
 use crate::connection::{self, Context};
 use crate::hub::{Hub, Stats};
-use crate::metrics::{Metrics, Turned};
+use crate::metrics::{Metrics, Open, Turned};
 use crate::room::Rooms;
 use crate::settings::InEffect;
 use crate::tls::{Certificate, TlsError};
@@ -338,7 +338,7 @@ impl Listening {
                         shutdown: self.shutdown.clone(),
                     };
                     let connection = serve(stream, address.ip(), acceptor, router, context);
-                    let places = (permit, ticket, Open::new(&self.metrics));
+                    let places = (permit, ticket, Open::new(&self.metrics.streams));
                     self.tasks.spawn(admitted(places, connection).instrument(info_span!("conn", id)));
                 }
                 Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
@@ -355,22 +355,6 @@ impl Listening {
 
 fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-}
-
-/// A TCP connection, as long as it is counted.
-struct Open(Arc<Metrics>);
-
-impl Open {
-    fn new(metrics: &Arc<Metrics>) -> Self {
-        metrics.streams.inc();
-        Self(Arc::clone(metrics))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.streams.dec();
-    }
 }
 
 /// The places that a connection takes are given back when it has ended.

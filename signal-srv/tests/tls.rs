@@ -28,7 +28,7 @@ async fn self_signed(state_dir: &Path) -> Server {
 }
 
 /// A client's side of TLS that trusts `roots` and nothing else.
-async fn handshake(address: SocketAddr, name: &str, roots: &Path) -> io::Result<TlsStream<TcpStream>> {
+fn trusting(roots: &Path) -> TlsConnector {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(roots).unwrap() {
         store.add(certificate.unwrap()).unwrap();
@@ -38,9 +38,13 @@ async fn handshake(address: SocketAddr, name: &str, roots: &Path) -> io::Result<
         .unwrap()
         .with_root_certificates(store)
         .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+async fn handshake(address: SocketAddr, name: &str, roots: &Path) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    within(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+    within(trusting(roots).connect(name, stream)).await
 }
 
 async fn client(server: &Server, name: &str) -> Client<TlsStream<TcpStream>> {
@@ -174,16 +178,7 @@ fn config_of(dir: &tempfile::TempDir) -> Config {
 async fn who_comes_back_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let server = self_signed(dir.path()).await;
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(server.certificate().unwrap()).unwrap() {
-        store.add(certificate.unwrap()).unwrap();
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
+    let connector = trusting(server.certificate().unwrap());
     let mut kinds = Vec::new();
     for _ in 0..2 {
         let stream = TcpStream::connect(server.address()).await.unwrap();

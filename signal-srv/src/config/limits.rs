@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::Limits;
 
 const MOST: u64 = 1_000_000_000;
+/// Below it a timer would have no period.
+const SHORTEST: f64 = 0.001;
 const LONGEST: f64 = 86_400.0;
 
 /// A number of things, from 1 on. Checked while it is read, so that the error knows the line.
@@ -14,7 +16,7 @@ const LONGEST: f64 = 86_400.0;
 #[serde(try_from = "u64", into = "u64")]
 struct Count(u32);
 
-/// A time in seconds, more than none and a day at most.
+/// A time in seconds, a thousandth at least and a day at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "f64", into = "f64")]
 struct Seconds(Duration);
@@ -125,10 +127,10 @@ impl TryFrom<f64> for Seconds {
     type Error = String;
 
     fn try_from(seconds: f64) -> Result<Self, String> {
-        if seconds > 0.0 && seconds <= LONGEST {
+        if (SHORTEST..=LONGEST).contains(&seconds) {
             Ok(Self(Duration::from_secs_f64(seconds)))
         } else {
-            Err(format!("{seconds} seconds are not more than 0 and at most {LONGEST}"))
+            Err(format!("{seconds} seconds is none of {SHORTEST} to {LONGEST}"))
         }
     }
 }

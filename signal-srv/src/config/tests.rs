@@ -163,6 +163,7 @@ fn a_wrong_limit_is_named_with_its_line() {
         ("connections = 0", "connections = 0"),
         ("messages_per_second = 5000000000", "5000000000"),
         ("join_s = 0", "join_s = 0"),
+        ("ping_s = 1e-12", "ping_s = 1e-12"),
         ("ping_s = 1e9", "ping_s"),
         ("conections = 5", "conections"),
     ] {
