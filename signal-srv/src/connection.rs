@@ -9,6 +9,7 @@
 //! it. While a message is being written nothing is read: a client that floods and does not read stalls
 //! itself alone.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,7 +26,8 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::admission::{Admission, Ticket};
+use crate::admission::Admission;
+use crate::http::WebSocketStart;
 use crate::hub::{Hub, Seat};
 use crate::limits::CAMERA_SHARES;
 use crate::metrics::{Metrics, Open};
@@ -69,9 +71,11 @@ enum End {
 }
 
 /// Serves one client until it or the server has had enough.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, ticket: Ticket, context: &Context) {
-    let socket = WebSocketStream::from_raw_socket(stream, protocol::Role::Server, Some(socket_config())).await;
-    let (outbox, inbox) = outbox::channel(&context.settings.limits);
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(start: WebSocketStart<S>, context: &Context) {
+    let WebSocketStart { stream, early, ticket } = start;
+    let (role, config) = (protocol::Role::Server, Some(socket_config()));
+    let socket = WebSocketStream::from_partially_read(stream, early.into(), role, config).await;
+    let (outbox, inbox) = outbox::channel(&context.settings.limits, &context.shutdown);
     let open = Open::new(&context.metrics.websockets);
     let seat = context.hub.seat(ticket.client(), outbox);
     info!(peer = %seat.peer(), "client connected");
@@ -123,16 +127,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         tokio::pin!(join_deadline);
         let mut pings = interval_at(Instant::now() + limits.ping, limits.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let overflowed = self.inbox.overflowed();
-        tokio::pin!(overflowed);
+        let ended = self.inbox.ended();
+        tokio::pin!(ended);
         let mut paused: Option<Instant> = None;
 
-        self.send(encode_server(&ServerMessage::Hello(seat.peer()))).await?;
+        self.send(encode_server(&ServerMessage::Hello(seat.peer())), ended.as_mut()).await?;
         loop {
             // In no particular order: neither a busy room nor a busy client starves the other side.
             let event = tokio::select! {
-                () = self.context.shutdown.cancelled() => return Err(End::Refused(ErrorCode::ShuttingDown)),
-                () = &mut overflowed => return Err(End::Refused(ErrorCode::SlowReader)),
+                () = &mut ended => return Err(self.end()),
                 () = &mut join_deadline, if !self.joined => return Err(End::Refused(ErrorCode::JoinTimeout)),
                 _ = pings.tick() => Event::PingDue,
                 Some(message) = self.inbox.next() => Event::Outgoing(message),
@@ -140,8 +143,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 () = resumed(paused) => Event::Resumed,
             };
             match event {
-                Event::Outgoing(message) => self.send(message).await?,
-                Event::PingDue => self.ping().await?,
+                Event::Outgoing(message) => self.send(message, ended.as_mut()).await?,
+                Event::PingDue => self.ping(ended.as_mut()).await?,
                 Event::Resumed => paused = None,
                 Event::Incoming(message) => {
                     self.unanswered_pings = 0;
@@ -183,21 +186,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         Ok(())
     }
 
-    async fn ping(&mut self) -> Result<(), End> {
+    /// Why the outbox says that this is the end.
+    fn end(&self) -> End {
+        let slow = self.inbox.has_overflowed();
+        End::Refused(if slow { ErrorCode::SlowReader } else { ErrorCode::ShuttingDown })
+    }
+
+    async fn ping(&mut self, ended: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
         if self.unanswered_pings >= self.context.settings.limits.missed_pings {
             return Err(End::Silent);
         }
         self.unanswered_pings += 1;
-        self.write(Message::Ping(Bytes::new())).await
+        self.write(Message::Ping(Bytes::new()), ended).await
     }
 
-    async fn send(&mut self, message: Bytes) -> Result<(), End> {
+    async fn send(&mut self, message: Bytes, ended: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
         self.context.metrics.bytes_out.inc_by(message.len() as u64);
-        self.write(Message::Binary(message)).await
+        self.write(Message::Binary(message), ended).await
     }
 
     /// Writes a message, for as long as the client may take to read it and nothing else ends the connection.
-    async fn write(&mut self, message: Message) -> Result<(), End> {
+    async fn write(&mut self, message: Message, ended: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
         tokio::select! {
             biased;
             written = timeout(self.context.settings.limits.write, self.socket.send(message)) => match written {
@@ -205,8 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(Err(_)) => Err(End::Left),
                 Err(_) => Err(End::Refused(ErrorCode::SlowReader)),
             },
-            () = self.inbox.overflowed() => Err(End::Refused(ErrorCode::SlowReader)),
-            () = self.context.shutdown.cancelled() => Err(End::Refused(ErrorCode::ShuttingDown)),
+            () = ended => Err(self.end()),
         }
     }
 

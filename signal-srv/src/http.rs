@@ -16,9 +16,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use include_dir::{Dir, include_dir};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -120,8 +121,19 @@ fn ready(shutdown: &CancellationToken) -> Response {
     }
 }
 
-/// Serves HTTP on `stream`, from `peer`. If a request asked for a WebSocket and was let in, that is what is left in the end.
-pub(crate) async fn serve<S>(stream: S, peer: IpAddr, router: Router, context: &Context) -> Option<(Upgraded, Ticket)>
+/// What is left of HTTP when a request has asked for a WebSocket and was let in.
+#[derive(Debug)]
+pub(crate) struct WebSocketStart<S> {
+    /// As it was given: nothing of HTTP is around it any more.
+    pub(crate) stream: S,
+    /// What came right behind the request.
+    pub(crate) early: Bytes,
+    /// The place that it takes.
+    pub(crate) ticket: Ticket,
+}
+
+/// Serves HTTP on `stream`, from `peer`.
+pub(crate) async fn serve<S>(stream: S, peer: IpAddr, router: Router, context: &Context) -> Option<WebSocketStart<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -164,7 +176,8 @@ where
         debug!(%error, "HTTP ended");
     }
     let (upgrade, ticket) = slot.take()?;
-    upgrade.await.ok().map(|upgraded| (upgraded, ticket))
+    let Parts { io, read_buf: early, .. } = upgrade.await.ok()?.downcast::<TokioIo<S>>().ok()?;
+    Some(WebSocketStart { stream: io.into_inner(), early, ticket })
 }
 
 /// Where the request that asks for a WebSocket leaves its socket for the connection's task, and who decides about it.

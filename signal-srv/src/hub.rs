@@ -116,7 +116,9 @@ impl Seat {
         let state = self.hub.lock();
         match state.rooms.addressee(self.peer, to)? {
             Some(addressee) => {
-                state.tell(&[addressee], &event);
+                if let Some(outbox) = state.outboxes.get(&addressee) {
+                    outbox.push(event);
+                }
                 self.hub.metrics.relayed.inc();
             }
             None => {

@@ -1,10 +1,10 @@
 //! What waits for one client: bounded in messages and in bytes, and never waited for.
 //!
 //! Whoever pushes does not block and does not fail. If the client reads too slowly, its own
-//! connection learns that from [`Inbox::overflowed`] and ends; nobody else notices.
+//! connection learns that from [`Inbox::ended`] and ends; nobody else notices.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -30,15 +30,19 @@ pub(crate) struct Inbox {
 struct Gauge {
     waiting_bytes: AtomicUsize,
     max_bytes: usize,
-    overflow: CancellationToken,
+    has_overflowed: AtomicBool,
+    /// The connection's own, so that waiting for it, which every message does, takes no lock that others want.
+    end: CancellationToken,
 }
 
-pub(crate) fn channel(limits: &Limits) -> (Outbox, Inbox) {
+/// An outbox for one connection, which is to end when `shutdown` says so, or when it reads too slowly.
+pub(crate) fn channel(limits: &Limits, shutdown: &CancellationToken) -> (Outbox, Inbox) {
     let (sender, receiver) = mpsc::channel(limits.outbox_messages);
     let gauge = Arc::new(Gauge {
         waiting_bytes: AtomicUsize::new(0),
         max_bytes: limits.outbox_bytes,
-        overflow: CancellationToken::new(),
+        has_overflowed: AtomicBool::new(false),
+        end: shutdown.child_token(),
     });
     (Outbox { sender, gauge: Arc::clone(&gauge) }, Inbox { receiver, gauge })
 }
@@ -49,12 +53,12 @@ impl Outbox {
         let length = message.len();
         let waiting = self.gauge.waiting_bytes.fetch_add(length, Ordering::Relaxed);
         if waiting > 0 && waiting + length > self.gauge.max_bytes {
-            self.gauge.overflow.cancel();
+            self.gauge.overflow();
             return;
         }
         match self.sender.try_send(message) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => self.gauge.overflow.cancel(),
+            Err(mpsc::error::TrySendError::Full(_)) => self.gauge.overflow(),
             // The connection is ending; its leave follows.
             Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
@@ -69,9 +73,21 @@ impl Inbox {
         Some(message)
     }
 
-    /// Returns once something did not fit.
-    pub(crate) fn overflowed(&self) -> impl Future<Output = ()> + 'static {
-        self.gauge.overflow.clone().cancelled_owned()
+    /// Returns once something did not fit, or the server stops.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + 'static {
+        self.gauge.end.clone().cancelled_owned()
+    }
+
+    /// Whether something did not fit.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.gauge.has_overflowed.load(Ordering::Acquire)
+    }
+}
+
+impl Gauge {
+    fn overflow(&self) {
+        self.has_overflowed.store(true, Ordering::Release);
+        self.end.cancel();
     }
 }
 
@@ -81,38 +97,47 @@ mod tests {
 
     use super::*;
 
-    fn limits(messages: usize, bytes: usize) -> Limits {
-        Limits { outbox_messages: messages, outbox_bytes: bytes, ..Limits::default() }
+    fn channel(messages: usize, bytes: usize) -> (Outbox, Inbox) {
+        let limits = Limits { outbox_messages: messages, outbox_bytes: bytes, ..Limits::default() };
+        super::channel(&limits, &CancellationToken::new())
     }
 
     #[test]
     fn one_message_too_many_overflows() {
-        let (outbox, mut inbox) = channel(&limits(2, 100));
+        let (outbox, mut inbox) = channel(2, 100);
         outbox.push(Bytes::from_static(b"1"));
         outbox.push(Bytes::from_static(b"2"));
-        assert!(inbox.overflowed().now_or_never().is_none());
+        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_none());
         outbox.push(Bytes::from_static(b"3"));
-        assert!(inbox.overflowed().now_or_never().is_some());
+        assert!(inbox.has_overflowed() && inbox.ended().now_or_never().is_some());
         assert_eq!(inbox.next().now_or_never().flatten().as_deref(), Some(b"1".as_slice()));
     }
 
     #[test]
     fn one_byte_too_many_overflows() {
-        let (outbox, inbox) = channel(&limits(10, 4));
+        let (outbox, inbox) = channel(10, 4);
         outbox.push(Bytes::from_static(b"12"));
         outbox.push(Bytes::from_static(b"34"));
-        assert!(inbox.overflowed().now_or_never().is_none());
+        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_none());
         outbox.push(Bytes::from_static(b"5"));
-        assert!(inbox.overflowed().now_or_never().is_some());
+        assert!(inbox.has_overflowed() && inbox.ended().now_or_never().is_some());
     }
 
     #[test]
     fn what_was_read_no_longer_counts_and_a_single_large_message_fits() {
-        let (outbox, mut inbox) = channel(&limits(1, 4));
+        let (outbox, mut inbox) = channel(1, 4);
         for _ in 0..10 {
             outbox.push(Bytes::from_static(b"longer than the limit"));
             assert!(inbox.next().now_or_never().flatten().is_some());
         }
-        assert!(inbox.overflowed().now_or_never().is_none());
+        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_shutdown_is_an_end_without_an_overflow() {
+        let shutdown = CancellationToken::new();
+        let (_outbox, inbox) = super::channel(&Limits::default(), &shutdown);
+        shutdown.cancel();
+        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_some());
     }
 }

@@ -390,8 +390,7 @@ async fn serve_http<S>(stream: S, peer: IpAddr, router: Router, context: &Contex
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if let Some((upgraded, ticket)) = Box::pin(http::serve(stream, peer, router, context)).await {
-        let stream = hyper_util::rt::TokioIo::new(upgraded);
-        Box::pin(connection::serve(stream, ticket, context)).await;
+    if let Some(start) = Box::pin(http::serve(stream, peer, router, context)).await {
+        Box::pin(connection::serve(start, context)).await;
     }
 }
