@@ -198,6 +198,13 @@ impl ConnectionError {
         matches!(source.kind(), io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown)
             || source.raw_os_error().is_none()
     }
+
+    /// Whether the server has refused for a reason that does not pass by itself. That it stops, or lost us for its own state,
+    /// does: like after a connection that broke, a random delay is enough.
+    fn lasts(&self) -> bool {
+        let Self::Refused { code, .. } = self else { return false };
+        !matches!(code, ErrorCode::ShuttingDown | ErrorCode::SlowReader | ErrorCode::JoinTimeout)
+    }
 }
 
 impl From<tungstenite::Error> for ConnectionError {
@@ -280,12 +287,12 @@ impl Client {
             let Err(error) = outcome else { return };
             let unit = random_unit();
             let mut delay = if error.is_local() { backoff.next_local(unit) } else { backoff.next(unit) };
-            if matches!(error, ConnectionError::Refused { .. }) {
+            if error.lasts() {
                 delay = delay.max(REFUSED);
             }
             let again_in = format!("{:.1} s", delay.as_secs_f64());
             match &error {
-                ConnectionError::Untrusted { .. } | ConnectionError::Refused { .. } => {
+                error if error.lasts() || matches!(error, ConnectionError::Untrusted { .. }) => {
                     tracing::error!(%error, again_in, "signaling");
                 }
                 _ => tracing::warn!(%error, again_in, "signaling"),
@@ -423,7 +430,7 @@ impl Client {
     }
 }
 
-/// Another try every so long for a room that is full or of the other kind: nobody leaves in a moment.
+/// Another try every so long for a room that is full or of the other kind, and the like: nobody leaves in a moment.
 const REFUSED: Duration = Duration::from_secs(5);
 
 fn tls_error(server: String, source: io::Error) -> ConnectionError {
@@ -518,6 +525,13 @@ fn random_unit() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_stops_is_no_refusal_that_lasts() {
+        let lasts = |code: ErrorCode| ConnectionError::Refused { code, text: code.text().to_owned() }.lasts();
+        assert!(!lasts(ErrorCode::ShuttingDown) && !lasts(ErrorCode::SlowReader));
+        assert!(lasts(ErrorCode::RoomFull) && lasts(ErrorCode::RoomMode) && lasts(ErrorCode::RateLimited));
+    }
 
     #[test]
     fn delays_spread_and_grow_to_a_minute() {

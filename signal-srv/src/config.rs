@@ -15,6 +15,7 @@ use signal_proto::limits::ROLE_VIEWERS_DEFAULT;
 
 use crate::Limits;
 use crate::client::Proxies;
+use crate::logging::LogFormat;
 use crate::origin::Origins;
 
 use self::limits::LimitKeys;
@@ -50,6 +51,8 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// Level or filter of the log.
     pub log: String,
+    /// How its lines look.
+    pub log_format: LogFormat,
     /// Time-outs, sizes and rates.
     pub limits: Limits,
 }
@@ -86,6 +89,7 @@ impl Default for Config {
             max_viewers: ROLE_VIEWERS_DEFAULT,
             ice_servers: Vec::new(),
             log: "info".into(),
+            log_format: LogFormat::Text,
             limits: Limits::default(),
         }
     }
@@ -128,6 +132,9 @@ pub struct Flags {
     /// Level (error, warn, info, debug, trace) or filter of the log [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    /// One JSON object a line for programs, or text for people [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -171,6 +178,8 @@ struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ice_servers: Option<Vec<UsableIceServer>>,
     /// The last: in TOML a table ends the keys before it.
     #[serde(default, skip_serializing_if = "LimitKeys::is_empty")]
@@ -196,7 +205,7 @@ enum Form {
     Toml,
 }
 
-const KEYS: [(&str, Form); 12] = [
+const KEYS: [(&str, Form); 13] = [
     ("listen", Form::Text),
     ("metrics", Form::Text),
     ("tls", Form::Text),
@@ -208,6 +217,7 @@ const KEYS: [(&str, Form); 12] = [
     ("origins", Form::Toml),
     ("max_viewers", Form::Toml),
     ("log", Form::Text),
+    ("log_format", Form::Text),
     ("ice_servers", Form::Toml),
 ];
 
@@ -298,6 +308,7 @@ impl Config {
             origins: Some(self.origins.clone()),
             max_viewers: Some(MaxViewers(self.max_viewers)),
             log: Some(self.log.clone()),
+            log_format: Some(self.log_format),
             ice_servers: Some(self.ice_servers.iter().map(redacted).map(UsableIceServer).collect()),
             limits: LimitKeys::from(&self.limits),
         };
@@ -321,6 +332,7 @@ impl Keys {
             origins: self.origins.or(other.origins),
             max_viewers: self.max_viewers.or(other.max_viewers),
             log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
             ice_servers: self.ice_servers.or(other.ice_servers),
             limits: self.limits.or(other.limits),
         }
@@ -347,6 +359,7 @@ impl Keys {
         let max_viewers = self.max_viewers.map_or(ROLE_VIEWERS_DEFAULT, usize::from);
         let ice_servers = self.ice_servers.unwrap_or_default().into_iter().map(IceServer::from).collect();
         let log = self.log.unwrap_or_else(|| "info".to_owned());
+        let log_format = self.log_format.unwrap_or_default();
         // A proxy that does our TLS is on this machine, unless the operator says where it is.
         let nearby = || if behind_proxy { Proxies::on_this_machine() } else { Proxies::default() };
         let trusted_proxies = self.trusted_proxies.unwrap_or_else(nearby);
@@ -363,6 +376,7 @@ impl Keys {
             max_viewers,
             ice_servers,
             log,
+            log_format,
             limits,
         })
     }
@@ -447,6 +461,7 @@ fn from_flags(flags: &Flags) -> Keys {
         state_dir: flags.state_dir.clone(),
         behind_proxy: flags.behind_proxy.then_some(true),
         log: flags.log.clone(),
+        log_format: flags.log_format,
         ..Keys::default()
     }
 }

@@ -42,6 +42,9 @@ pub(crate) struct Context {
     pub(crate) admission: Arc<Admission>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The server stops: what is no WebSocket yet ends.
+    pub(crate) stopping: CancellationToken,
+    /// And this connection's turn to be dismissed has come.
     pub(crate) shutdown: CancellationToken,
 }
 

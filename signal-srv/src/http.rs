@@ -167,7 +167,7 @@ where
             connection.as_mut().graceful_shutdown();
             timeout(limits.http_head, connection).await.unwrap_or(Ok(()))
         }
-        () = context.shutdown.cancelled() => {
+        () = context.stopping.cancelled() => {
             connection.as_mut().graceful_shutdown();
             timeout(limits.farewell, connection).await.unwrap_or(Ok(()))
         }

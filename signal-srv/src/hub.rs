@@ -5,7 +5,7 @@
 //! outbox under the same lock as everything that others send it afterwards.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use bytes::Bytes;
 use signal_proto::{
@@ -84,6 +84,11 @@ impl Hub {
         }
     }
 
+    /// Whether somebody is at the rooms just now: for a moment at most, unless something is very wrong.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
     /// A panic elsewhere must not end every session: the maps are consistent between operations.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,8 +100,11 @@ impl Seat {
         self.peer
     }
 
-    /// Enters a room: `JOINED` to this client, `ROOM/JOIN` to those who may hear of it.
+    /// Enters a room: `JOINED` to this client, `ROOM/JOIN` to those who may hear of it. Not into one that is about to end.
     pub(crate) fn join(&self, join: Join) -> Result<(), ErrorCode> {
+        if self.hub.shutdown.is_cancelled() {
+            return Err(ErrorCode::ShuttingDown);
+        }
         let role = role_of(join);
         let event = encode_server(&ServerMessage::Room(RoomEvent::Join { peer: self.peer, role }));
         let mut state = self.hub.lock();

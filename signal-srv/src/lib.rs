@@ -4,9 +4,9 @@
 //! no file but its own certificate. The protocol is in `docs/protocol.md`, its messages in [`signal_proto`].
 //!
 //! ```text
-//! main.rs ── config.rs ── logging.rs
+//! main.rs ── config.rs ── logging.rs ── service.rs  what systemd is told ── sockets.rs  what it passes
 //!    │
-//! server.rs   bind, accept, limits (limits.rs), shutdown; certificate (tls.rs, tls/self_signed.rs)
+//! server.rs   bind, accept, limits (limits.rs), shutdown (drain.rs); certificate (tls.rs, tls/self_signed.rs)
 //!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
 //! http.rs     the page, /healthz, /readyz, upgrade, if the page's origin may (origin.rs)
 //!    │
@@ -21,6 +21,7 @@ mod admission;
 mod client;
 pub mod config;
 mod connection;
+mod drain;
 mod http;
 mod hub;
 mod limits;
@@ -31,7 +32,9 @@ mod outbox;
 mod rate;
 mod room;
 mod server;
+pub mod service;
 mod settings;
+mod sockets;
 mod tls;
 
 pub use client::Proxies;
@@ -39,5 +42,6 @@ pub use config::{Config, Tls};
 pub use hub::Stats;
 pub use limits::Limits;
 pub use origin::Origins;
-pub use server::{Server, ServerError};
+pub use server::{Pulse, Server, ServerError};
+pub use sockets::{Sockets, SocketsError};
 pub use tls::TlsError;

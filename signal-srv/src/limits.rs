@@ -38,6 +38,8 @@ pub struct Limits {
     pub write: Duration,
     /// How often the certificate's files are looked at.
     pub certificate_check: Duration,
+    /// The longest that it takes to dismiss all clients when the server stops; few are dismissed faster.
+    pub drain: Duration,
     /// For `ERROR`, the close frame, its answer and whatever is still on the way.
     pub farewell: Duration,
     /// Most messages that wait for one client.
@@ -68,6 +70,7 @@ impl Default for Limits {
             missed_pings: 2,
             write: Duration::from_secs(5),
             certificate_check: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
             farewell: Duration::from_secs(2),
             outbox_messages: 64,
             outbox_bytes: 256 * 1024,

@@ -6,11 +6,23 @@
 
 use std::io::IsTerminal;
 
+use serde::{Deserialize, Serialize};
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line, for programs.
+    Json,
+}
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -32,10 +44,15 @@ pub enum LogError {
 ///
 /// # Errors
 /// If `filter` is neither a level nor a filter.
-pub fn init(filter: &str) -> Result<(), LogError> {
+pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(colour).boxed(),
+        // A line's own fields beside its level and message; of a connection the one span that there is.
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
     tracing_subscriber::registry()
         .with(filter)
         .with(lines.with_filter(filter_fn(may_be_logged)))

@@ -6,8 +6,9 @@ use anyhow::Context;
 use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_srv::config::Flags;
-use signal_srv::{Config, Server, ServerError, TlsError, logging};
+use signal_srv::{Config, Server, ServerError, Sockets, TlsError, logging, service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 /// Arguments or configuration are wrong: for the operator to correct, no restart helps.
@@ -25,15 +26,23 @@ fn main() -> ExitCode {
         print!("{}", config.to_toml());
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = logging::init(&config.log) {
+    if let Err(error) = logging::init(&config.log, config.log_format) {
         return fail(&error.into(), MISCONFIGURED);
     }
-    match run(config, &flags) {
+    // While there is one thread alone.
+    let sockets = match Sockets::take() {
+        Ok(sockets) => sockets,
+        Err(error) => return fail(&error.into(), MISCONFIGURED),
+    };
+    match run(config, &flags, sockets) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let misconfigured = matches!(
                 error.downcast_ref(),
-                Some(ServerError::Tls(TlsError::Read { .. } | TlsError::Pem { .. } | TlsError::Unusable { .. }))
+                Some(
+                    ServerError::Tls(TlsError::Read { .. } | TlsError::Pem { .. } | TlsError::Unusable { .. })
+                        | ServerError::PlainText(_)
+                )
             );
             fail(&error, if misconfigured { MISCONFIGURED } else { FAILED })
         }
@@ -42,22 +51,32 @@ fn main() -> ExitCode {
 
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("signal-srv: {error}");
+    service::failed(&error.to_string());
     ExitCode::from(code)
 }
 
 #[tokio::main]
-async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
+async fn run(config: Config, flags: &Flags, sockets: Sockets) -> anyhow::Result<()> {
     raise_file_limit(config.limits.connections);
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let mut server = Server::spawn(config).await?;
+    let mut server = Server::spawn_on(config, sockets).await?;
+    let pulse = server.pulse();
+    service::ready(&pulse.status());
+    let watching =
+        service::is_supervised().then(|| AbortOnDropHandle::new(tokio::spawn(service::watch(pulse.clone()))));
     let name = loop {
         match signals.next().await {
-            "SIGHUP" => reload(&mut server, flags),
+            "SIGHUP" => {
+                service::reloading();
+                reload(&mut server, flags);
+                service::ready(&pulse.status());
+            }
             name => break name,
         }
     };
     info!(signal = name, "stopping");
     server.shutdown();
+    service::stopping(&pulse.status());
     let stats = tokio::select! {
         stats = server.join() => stats?,
         name = signals.end() => {
@@ -65,6 +84,7 @@ async fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
             std::process::exit(i32::from(FAILED));
         }
     };
+    drop(watching);
     info!(joins = stats.joins, dropped_signals = stats.dropped_signals, "stopped");
     Ok(())
 }

@@ -5,6 +5,11 @@
 //! ```
 //! No task outlives the server: all are tracked, all hear of the shutdown, each ends by itself within
 //! the time-outs of [`Limits`], and [`Server::join`] waits for them.
+//!
+//! ```text
+//! shutdown ─▶ nobody is let in, handshakes and HTTP end ─▶ WebSockets are dismissed one by one (drain.rs)
+//!          ─▶ the last has gone, or has had its time ─▶ operators, who could watch all that
+//! ```
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +21,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -27,10 +32,12 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use crate::admission::{Admission, Ticket};
 use crate::client::Client;
 use crate::connection::{self, Context};
+use crate::drain::{self, Drain};
 use crate::hub::{Hub, Stats};
 use crate::metrics::{Metrics, Open, Turned};
 use crate::room::Rooms;
 use crate::settings::InEffect;
+use crate::sockets::Sockets;
 use crate::tls::{Certificate, TlsError};
 use crate::{Config, Tls, http};
 
@@ -44,8 +51,11 @@ const OPERATORS: usize = 16;
 /// Longest pause after a failed accept.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// All connections end within this time after a shutdown begins.
-const STOP: Duration = Duration::from_secs(5);
+/// A connection that was dismissed and has had its time for a farewell ends within this.
+const STOP: Duration = Duration::from_secs(3);
+
+/// How often it is tried again whether the rooms can be looked at.
+const PULSE: Duration = Duration::from_millis(10);
 
 /// Why a server cannot start, or does not stop in order.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +74,12 @@ pub enum ServerError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// `tls = "off"` on a socket that was passed, where everybody could listen in.
+    #[error(
+        "--tls off is for loopback only, and {0}, the socket that was passed (LISTEN_FDS), is not: without TLS everybody on \
+         the way reads room codes. Use --tls self-signed or --tls files, or say --behind-proxy if a proxy in front does TLS"
+    )]
+    PlainText(SocketAddr),
     /// No certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -85,8 +101,13 @@ pub struct Server {
     settings: Arc<InEffect>,
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
+    pulse: Pulse,
+    /// Everything that clients are served with.
     tasks: TaskTracker,
     accepting: JoinHandle<()>,
+    /// What waits for the end of all that, and what it still needs then.
+    draining: JoinHandle<usize>,
+    remaining: TaskTracker,
 }
 
 impl Server {
@@ -95,21 +116,40 @@ impl Server {
     /// # Errors
     /// If there is no usable certificate or the address cannot be listened on.
     pub async fn spawn(config: Config) -> Result<Self, ServerError> {
+        Self::spawn_on(config, Sockets::default()).await
+    }
+
+    /// The same on sockets that listen already; where there is none, it binds.
+    ///
+    /// # Errors
+    /// As [`Server::spawn`].
+    pub async fn spawn_on(config: Config, sockets: Sockets) -> Result<Self, ServerError> {
         let certificate = Certificate::load(&config.tls)?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        let listener = listen(config.listen)?;
         let listen_error = |source| ServerError::Listen { address: config.listen, source };
+        let listener = match sockets.clients {
+            Some(socket) => TcpListener::from_std(socket).map_err(listen_error)?,
+            None => listen(config.listen)?,
+        };
         let address = listener.local_addr().map_err(listen_error)?;
-        let operators = config.metrics.map(listen).transpose()?;
+        if config.tls == Tls::Off && !config.behind_proxy && !address.ip().is_loopback() {
+            return Err(ServerError::PlainText(address));
+        }
+        let operators = match sockets.metrics {
+            Some(socket) => Some(TcpListener::from_std(socket).map_err(listen_error)?),
+            None => config.metrics.map(listen).transpose()?,
+        };
         let metrics_address = operators.as_ref().and_then(|listener| listener.local_addr().ok());
 
         let shutdown = CancellationToken::new();
+        let drained = CancellationToken::new();
+        let drain = Arc::new(Drain::new());
         let rooms = Rooms::new(config.max_viewers, config.limits.rooms_per_address);
         let metrics = Arc::new(Metrics::new());
         let hub = Arc::new(Hub::new(rooms, config.ice_servers.clone(), shutdown.clone(), Arc::clone(&metrics)));
         let settings = Arc::new(InEffect::new(&config));
         let streams = Arc::new(Semaphore::new(Admission::streams(&config.limits)));
-        let tasks = TaskTracker::new();
+        let (tasks, remaining) = (TaskTracker::new(), TaskTracker::new());
         let secure = acceptor.is_some();
         let listening = Listening {
             listener,
@@ -121,25 +161,40 @@ impl Server {
             settings: Arc::clone(&settings),
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
+            drain: Arc::clone(&drain),
             tasks: tasks.clone(),
         };
+        let (ask, asked) = mpsc::channel(1);
+        let pulse =
+            Pulse { accept: ask, hub: Arc::clone(&hub), metrics: Arc::clone(&metrics), shutdown: shutdown.clone() };
         let operators = operators.map(|listener| Listening {
             listener,
             acceptor: None,
-            router: http::operator_router(metrics, shutdown.clone()),
+            router: http::operator_router(Arc::clone(&metrics), shutdown.clone()),
             streams: Arc::new(Semaphore::new(OPERATORS)),
             hub: Arc::clone(&hub),
             admission: Arc::default(),
             settings: Arc::clone(&settings),
             // What operators do is not counted.
             metrics: Arc::new(Metrics::new()),
-            shutdown: shutdown.clone(),
-            tasks: tasks.clone(),
+            // They are answered to the last: that the server is not ready, and who is still there.
+            shutdown: drained.clone(),
+            drain: Arc::clone(&drain),
+            tasks: remaining.clone(),
         });
-        let accepting = tasks.spawn(listening.run());
+        let accepting = tasks.spawn(listening.run(Some(asked)));
         if let Some(operators) = operators {
-            tasks.spawn(operators.run());
+            remaining.spawn(operators.run(None));
         }
+        let stopping = Stopping {
+            shutdown: shutdown.clone(),
+            drain,
+            metrics,
+            settings: Arc::clone(&settings),
+            tasks: tasks.clone(),
+            drained,
+        };
+        let draining = remaining.spawn(stopping.run());
         if let Some(certificate) = &certificate {
             tasks.spawn(look_after(Arc::clone(certificate), Arc::clone(&settings), shutdown.clone()));
         }
@@ -156,8 +211,11 @@ impl Server {
             settings,
             streams,
             shutdown,
+            pulse,
             tasks,
             accepting,
+            draining,
+            remaining,
         };
         // The line that programs wait for.
         match server.certificate() {
@@ -196,10 +254,19 @@ impl Server {
     pub fn reload(&mut self, config: Config) -> Result<(), ServerError> {
         let (new, old) = (&config, &self.config);
         let fixed = |config: &Config| {
-            (config.listen, config.metrics, config.tls.clone(), config.behind_proxy, config.log.clone())
+            (
+                config.listen,
+                config.metrics,
+                config.tls.clone(),
+                config.behind_proxy,
+                config.log.clone(),
+                config.log_format,
+            )
         };
         if fixed(new) != fixed(old) {
-            warn!("changes of listen, metrics, tls, cert, key, state_dir, behind_proxy and log need a restart");
+            warn!(
+                "changes of listen, metrics, tls, cert, key, state_dir, behind_proxy, log and log_format need a restart"
+            );
         }
         let (before, after) = (Admission::streams(&old.limits), Admission::streams(&new.limits));
         self.streams.add_permits(after.saturating_sub(before));
@@ -207,8 +274,8 @@ impl Server {
         self.streams.forget_permits(before.saturating_sub(after));
         self.settings.replace(new);
         self.hub.change(new.max_viewers, new.limits.rooms_per_address, new.ice_servers.clone());
-        let (listen, metrics, tls, behind_proxy, log) = fixed(old);
-        self.config = Config { listen, metrics, tls, behind_proxy, log, ..config };
+        let (listen, metrics, tls, behind_proxy, log, log_format) = fixed(old);
+        self.config = Config { listen, metrics, tls, behind_proxy, log, log_format, ..config };
         if let Some(certificate) = &self.certificate {
             certificate.reload()?;
         }
@@ -220,7 +287,12 @@ impl Server {
         self.hub.stats()
     }
 
-    /// Begins the end: no more connections, and every client is told.
+    /// To find out with whether the server lives.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
+    /// Begins the end: no more connections, and every client is told within [`Limits::drain`].
     pub fn shutdown(&self) {
         self.shutdown.cancel();
     }
@@ -228,7 +300,7 @@ impl Server {
     /// Waits until a [`shutdown`](Self::shutdown) is through; the final count is the answer.
     ///
     /// # Errors
-    /// If connections are left 5 s after it began.
+    /// If connections are left some seconds after all were dismissed and had their time for a farewell.
     ///
     /// # Panics
     /// If the accept task has panicked: then nobody would ever be let in again.
@@ -238,17 +310,76 @@ impl Server {
         {
             std::panic::resume_unwind(panic);
         }
-        self.tasks.close();
-        match timeout(STOP, self.tasks.wait()).await {
-            Ok(()) => Ok(self.hub.stats()),
-            Err(_) => Err(ServerError::Stop(self.tasks.len())),
+        let left = (&mut self.draining).await.unwrap_or_else(|_| self.tasks.len());
+        self.remaining.close();
+        if left > 0 || timeout(STOP, self.remaining.wait()).await.is_err() {
+            return Err(ServerError::Stop(left + self.remaining.len()));
         }
+        Ok(self.hub.stats())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.cancel();
+    }
+}
+
+/// The end of a server, from the shutdown on.
+struct Stopping {
+    shutdown: CancellationToken,
+    drain: Arc<Drain>,
+    metrics: Arc<Metrics>,
+    settings: Arc<InEffect>,
+    tasks: TaskTracker,
+    /// What is served to the last ends, too.
+    drained: CancellationToken,
+}
+
+impl Stopping {
+    /// Gives the number of tasks that did not end in time.
+    async fn run(self) -> usize {
+        self.shutdown.cancelled().await;
+        self.tasks.close();
+        let limits = &self.settings.now().limits;
+        let connections = usize::try_from(self.metrics.websockets.get()).unwrap_or(0);
+        let window = drain::window(connections, limits.drain);
+        info!(connections, within = %format_args!("{:.1} s", window.as_secs_f64()), "dismissing clients");
+        self.drain.run(window).await;
+        let ended = timeout(limits.farewell + STOP, self.tasks.wait()).await;
+        self.drained.cancel();
+        if ended.is_ok() { 0 } else { self.tasks.len() }
+    }
+}
+
+/// Whether the server does what it is there for, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    accept: mpsc::Sender<oneshot::Sender<()>>,
+    hub: Arc<Hub>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+}
+
+impl Pulse {
+    /// Returns once the task that accepts connections has answered and the rooms could be looked at. For ever, if not.
+    pub async fn feel(&self) {
+        let (answer, answered) = oneshot::channel();
+        let accepts = self.accept.send(answer).await.is_ok() && answered.await.is_ok();
+        // Once the server stops nothing is accepted any more.
+        if !accepts && !self.shutdown.is_cancelled() {
+            return std::future::pending().await;
+        }
+        while self.hub.is_busy() {
+            sleep(PULSE).await;
+        }
+    }
+
+    /// One line for an operator.
+    pub fn status(&self) -> String {
+        let (clients, rooms) = (self.metrics.websockets.get(), self.metrics.rooms.get());
+        let doing = if self.shutdown.is_cancelled() { "stopping, " } else { "" };
+        format!("{doing}{clients} clients in {rooms} rooms")
     }
 }
 
@@ -296,16 +427,32 @@ struct Listening {
     settings: Arc<InEffect>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
+    drain: Arc<Drain>,
     tasks: TaskTracker,
 }
 
 impl Listening {
-    async fn run(self) {
+    /// Until the shutdown. Whoever asks is answered: this task lives.
+    async fn run(self, mut asked: Option<mpsc::Receiver<oneshot::Sender<()>>>) {
         let shutdown = self.shutdown.clone();
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {}
-            () = self.accept() => {}
+        let accept = self.accept();
+        tokio::pin!(accept);
+        loop {
+            let next = async {
+                match &mut asked {
+                    Some(asked) => asked.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = &mut accept => return,
+                Some(answer) = next => {
+                    // If it takes no answer, it has waited long enough.
+                    let _ = answer.send(());
+                }
+            }
         }
     }
 
@@ -335,7 +482,8 @@ impl Listening {
                         admission: Arc::clone(&self.admission),
                         settings,
                         metrics: Arc::clone(&self.metrics),
-                        shutdown: self.shutdown.clone(),
+                        stopping: self.shutdown.clone(),
+                        shutdown: self.drain.turn(),
                     };
                     let connection = serve(stream, address.ip(), acceptor, router, context);
                     let places = (permit, ticket, Open::new(&self.metrics.streams));
@@ -372,7 +520,7 @@ async fn serve(stream: TcpStream, peer: IpAddr, acceptor: Option<TlsAcceptor>, r
     let handshake = Box::pin(timeout(context.settings.limits.tls_handshake, acceptor.accept(stream)));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
-        () = context.shutdown.cancelled() => return,
+        () = context.stopping.cancelled() => return,
     };
     if !matches!(accepted, Ok(Ok(_))) {
         context.metrics.turned_away(Turned::Tls);

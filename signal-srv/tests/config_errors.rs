@@ -49,6 +49,8 @@ fn configuration_files() {
     assert_fails(&["--config", &not_toml], 2, &["a.toml", "line 2"]);
     let unknown = write(dir.path(), "b.toml", "\nlistn = \"127.0.0.1:0\"\n");
     assert_fails(&["--config", &unknown], 2, &["b.toml", "line 2", "listn", "listen"]);
+    let format = write(dir.path(), "d.toml", "\n\nlog_format = \"xml\"\n");
+    assert_fails(&["--config", &format], 2, &["d.toml", "line 3", "log_format", "json"]);
     let wrong = write(dir.path(), "c.toml", "listen = \"here\"\n");
     assert_fails(&["--config", &wrong], 2, &["c.toml", "line 1", "listen"]);
     assert_fails(&["--config", "/does/not/exist.toml"], 2, &["/does/not/exist.toml"]);
@@ -59,6 +61,7 @@ fn arguments() {
     assert_fails(&["--listen", "nowhere"], 2, &["--listen", "nowhere"]);
     assert_fails(&["--tls", "maybe"], 2, &["--tls", "self-signed"]);
     assert_fails(&["--port", "1"], 2, &["--port"]);
+    assert_fails(&["--log-format", "xml"], 2, &["--log-format", "xml", "json", "text"]);
     assert_fails(&["--tls", "off", "--listen", "127.0.0.1:0", "--log", "a=b=c"], 2, &["--log", "a=b=c"]);
 }
 
@@ -121,11 +124,20 @@ fn print_config_shows_what_is_in_effect_without_credentials() {
     );
     let output = Program::command(["--config", &config, "--listen", "127.0.0.1:7", "--print-config"])
         .env("SIGNAL_SRV_LOG", "debug")
+        .env("SIGNAL_SRV_LOG_FORMAT", "json")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0));
     let printed = String::from_utf8(output.stdout).unwrap();
-    for line in ["listen = \"127.0.0.1:7\"", "tls = \"off\"", "max_viewers = 5", "log = \"debug\"", "redacted"] {
+    for line in [
+        "listen = \"127.0.0.1:7\"",
+        "tls = \"off\"",
+        "max_viewers = 5",
+        "log = \"debug\"",
+        "log_format = \"json\"",
+        "redacted",
+        "drain_s = 10",
+    ] {
         assert!(printed.contains(line), "{line} is not in {printed}");
     }
     assert!(!printed.contains("very secret"));

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Client, Program};
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ROOM: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2";
 const SDP: &str = "v=0\r\no=- 4611731400430051336 2 IN IP4 198.51.100.23\r\na=ice-ufrag:tellnobody\r\n";
@@ -37,8 +37,9 @@ async fn exchange(url: &str) {
     camera.close().await;
 }
 
-async fn log_of_an_exchange(filter: &str) -> String {
-    let mut program = Program::start(["--listen", "127.0.0.1:0", "--tls", "off", "--log", filter]);
+async fn log_of_an_exchange(filter: &str, format: &str) -> String {
+    let mut program =
+        Program::start(["--listen", "127.0.0.1:0", "--tls", "off", "--log", filter, "--log-format", format]);
     let url = program.url().replacen("http", "ws", 1);
     exchange(&url).await;
     // Somebody takes the code for a path.
@@ -53,14 +54,31 @@ async fn log_of_an_exchange(filter: &str) -> String {
 #[tokio::test]
 async fn nothing_private_is_logged_at_any_level() {
     for filter in ["trace", "off,tungstenite=trace,hyper=trace,signal_srv=trace,tokio_tungstenite=trace,mio=trace"] {
-        let log = log_of_an_exchange(filter).await;
-        for line in ["listening", "client joined", "SIGNAL", "client refused", "client left", "stopped"] {
-            assert!(log.contains(line), "the log at {filter} lacks {line:?}: {log}");
-        }
-        // The line that says where it listens has an address of the server's own.
-        let rest: String = log.lines().filter(|line| !line.contains("listening url=")).collect::<Vec<_>>().join("\n");
-        for private in [&ROOM[..8], "4611731400430051336", "198.51.100.23", "tellnobody", "v=0", "sdp", "127.0.0.1"] {
-            assert!(!rest.contains(private), "{private:?} is in the log at {filter}: {rest}");
-        }
+        assert_tells_nothing_private(&log_of_an_exchange(filter, "text").await);
     }
+}
+
+fn assert_tells_nothing_private(log: &str) {
+    for line in ["listening", "client joined", "SIGNAL", "client refused", "client left", "stopped"] {
+        assert!(log.contains(line), "the log lacks {line:?}: {log}");
+    }
+    // The line that says where it listens has an address of the server's own.
+    let rest: String = log.lines().filter(|line| !line.contains("listening")).collect::<Vec<_>>().join("\n");
+    for private in [&ROOM[..8], "4611731400430051336", "198.51.100.23", "tellnobody", "v=0", "sdp", "127.0.0.1"] {
+        assert!(!rest.contains(private), "{private:?} is in the log: {rest}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_for_programs_is_one_object_a_line() {
+    let log = log_of_an_exchange("trace", "json").await;
+    assert_tells_nothing_private(&log);
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = |message: &str| lines.iter().find(|line| line["message"] == message).unwrap();
+    assert_eq!(line("client joined")["kind"], "camera");
+    assert!(line("client joined")["span"]["id"].is_u64());
+    let refused = line("client refused");
+    assert_eq!((&refused["level"], &refused["target"]), (&json!("WARN"), &json!("signal_srv::connection")));
+    assert!(refused["timestamp"].as_str().unwrap().ends_with('Z') && refused["code"].is_string(), "{refused}");
+    assert!(line("listening")["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
 }

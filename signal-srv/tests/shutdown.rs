@@ -4,14 +4,20 @@
 
 mod common;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE, Program, room, server, server_with, within};
+use futures_util::SinkExt;
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use signal_srv::Limits;
+use signal_srv::{Config, Limits, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+const SHUTTING_DOWN: &str = "The server is stopping; connect again after a random delay.";
 
 #[tokio::test]
 async fn every_client_is_told_and_every_task_ends() {
@@ -42,6 +48,79 @@ async fn every_client_is_told_and_every_task_ends() {
         let _ = within(stream.read_to_end(&mut rest)).await;
     }
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+/// A thousand a second: too few to make anybody wait, and no storm.
+#[tokio::test]
+async fn many_clients_are_dismissed_one_after_the_other() {
+    const CLIENTS: usize = 400;
+    let limits = Limits { connections_per_address: CLIENTS, ..Limits::default() };
+    let server = server_with(limits).await;
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let mut client = Client::connect(&server).await;
+        // Some are in no room yet: nobody enters one now.
+        if number % 4 > 0 {
+            client.join(json!({"room": room((number / 16) as u8), "role": "viewer"})).await;
+        }
+        clients.push(client);
+    }
+    let begin = Instant::now();
+    server.shutdown();
+    let instants = clients.into_iter().map(|mut client| async move {
+        client.expect(json!({"type": "ERROR", "data": SHUTTING_DOWN, "code": "SHUTTING_DOWN"})).await;
+        let dismissed = begin.elapsed();
+        assert_eq!(client.next_or_close().await, Err(Some(1001)));
+        dismissed
+    });
+    let (instants, stats) = tokio::join!(join_all(instants), within(server.join()));
+    let stats = stats.unwrap();
+    assert_eq!((stats.joins, stats.leaves), (300, 300));
+    // The window is 400 ms, and a timer never fires early.
+    let within = |time: u64| instants.iter().filter(|instant| **instant < Duration::from_millis(time)).count();
+    assert!(within(100) < CLIENTS / 2 && within(200) < CLIENTS * 3 / 4 && within(380) < CLIENTS, "{instants:?}");
+}
+
+#[tokio::test]
+async fn nobody_enters_a_room_of_a_server_that_stops() {
+    let server = server().await;
+    let mut late = Client::connect(&server).await;
+    server.shutdown();
+    // Its turn may come before its message.
+    let _ = late.socket.send(Message::binary(json!({"type": "JOIN_OR_CREATE", "data": room(1)}).to_string())).await;
+    late.expect_refusal("SHUTTING_DOWN", 1001).await;
+    assert_eq!(within(server.join()).await.unwrap().joins, 0);
+}
+
+#[tokio::test]
+async fn it_says_to_the_last_that_it_is_not_ready() {
+    let metrics = Some("127.0.0.1:0".parse().unwrap());
+    let server = Server::spawn(Config { metrics, ..Config::default() }).await.unwrap();
+    let (address, operators) = (server.address(), server.metrics_address().unwrap());
+    assert!(ask(operators, "/readyz").await.unwrap().contains("200 OK"));
+    // It does not answer, so there is time for questions.
+    let deaf = Client::pair(&server, &room(1)).await;
+    server.shutdown();
+    let questions = async {
+        assert!(ask(operators, "/readyz").await.unwrap().contains("503 Service Unavailable"));
+        assert!(ask(operators, "/metrics").await.unwrap().contains("signal_srv_websockets 1"));
+        while TcpStream::connect(address).await.is_ok() {}
+        // Whoever looks in the end finds nobody.
+        while ask(operators, "/readyz").await.is_ok() {}
+    };
+    let ((), stats) = within(async { tokio::join!(questions, server.join()) }).await;
+    assert_eq!(stats.unwrap().leaves, 1);
+    drop(deaf);
+}
+
+/// An answer of the server, or nothing if it is not there any more.
+async fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await?;
+    Ok(answer)
 }
 
 #[tokio::test]

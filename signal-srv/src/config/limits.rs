@@ -74,6 +74,7 @@ keys! {
     ping_s: Seconds => ping,
     missed_pings: Count => missed_pings,
     write_s: Seconds => write,
+    drain_s: Seconds => drain,
     farewell_s: Seconds => farewell,
     certificate_check_s: Seconds => certificate_check,
     outbox_messages: Count => outbox_messages,

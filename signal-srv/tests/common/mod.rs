@@ -197,7 +197,11 @@ impl Program {
     }
 
     pub fn start<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Self {
-        let mut child = Self::command(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        Self::spawn(Self::command(arguments))
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -218,7 +222,10 @@ impl Program {
 
     /// Where it listens.
     pub fn url(&mut self) -> String {
-        let line = self.wait_for("listening url=");
+        let line = self.wait_for("listening");
+        if let Ok(line) = serde_json::from_str::<Value>(&line) {
+            return line["url"].as_str().unwrap().to_owned();
+        }
         let url = line.split_once("url=").unwrap().1;
         url.split_whitespace().next().unwrap().to_owned()
     }

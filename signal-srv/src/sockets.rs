@@ -1,0 +1,77 @@
+//! Sockets that listen already when the program starts, as systemd passes them
+//! (<https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>): ports below 1024 without a privilege, and
+//! a restart in which nobody is refused, since whoever comes meanwhile waits in the kernel.
+
+use std::io;
+use std::net::TcpListener;
+
+use listenfd::ListenFd;
+use nix::sys::socket::{getsockopt, sockopt};
+
+/// The `FileDescriptorName=` of the socket for [`crate::Config::metrics`].
+const METRICS: &str = "metrics";
+
+/// What was passed. Each takes the place of an address in the configuration.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// For clients.
+    pub(crate) clients: Option<TcpListener>,
+    /// For operators.
+    pub(crate) metrics: Option<TcpListener>,
+}
+
+/// What is wrong with what was passed.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketsError {
+    /// Not one that listens.
+    #[error(
+        "the socket {name:?} that was passed (LISTEN_FDS) cannot be used: {source}; its unit needs ListenStream= with an \
+         address and port, and Accept=no"
+    )]
+    Unusable {
+        /// Its `FileDescriptorName=`.
+        name: String,
+        /// What it is instead.
+        source: io::Error,
+    },
+    /// There can be only one.
+    #[error(
+        "more than one socket for clients was passed (LISTEN_FDS), {0:?} is one too many; a socket unit of its own with \
+         FileDescriptorName=metrics is for metrics, and [::]:443 is for IPv4 too"
+    )]
+    TooMany(String),
+}
+
+impl Sockets {
+    /// Takes what systemd has passed; nothing, if it has not started us. To be called before there are threads: it takes the
+    /// variables out of the environment.
+    ///
+    /// # Errors
+    /// If one of them is of no use here.
+    pub fn take() -> Result<Self, SocketsError> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut passed = ListenFd::from_env();
+        let mut sockets = Self::default();
+        for index in 0..passed.len() {
+            let name = names.next().unwrap_or_default();
+            let unusable = |source| SocketsError::Unusable { name: name.to_owned(), source };
+            let Some(socket) = passed.take_tcp_listener(index).map_err(unusable)? else { continue };
+            let socket = listening(socket).map_err(unusable)?;
+            let place = if name == METRICS { &mut sockets.metrics } else { &mut sockets.clients };
+            if place.replace(socket).is_some() {
+                return Err(SocketsError::TooMany(name.to_owned()));
+            }
+        }
+        Ok(sockets)
+    }
+}
+
+/// One that accepts connections, and with `Accept=yes` it would be a connection itself.
+fn listening(socket: TcpListener) -> io::Result<TcpListener> {
+    if !getsockopt(&socket, sockopt::AcceptConn)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
