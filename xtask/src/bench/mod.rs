@@ -11,6 +11,7 @@ mod process;
 mod quality;
 mod report;
 mod rig;
+mod signal;
 mod stream;
 mod viewers;
 
@@ -40,6 +41,8 @@ enum Bench {
     Capture(Encoding),
     /// The encoder: PSNR, SSIM and time of its settings at several bitrates
     Quality(Encoding),
+    /// The signaling server: memory, CPU and latency at 10,000 connections, beside the floor of its libraries
+    Signal(signal::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Bench::Quality(Encoding { footage, options }) => (quality::measure(footage)?, options),
         Bench::Guest(options) => (guest::measure()?, options),
         Bench::Boot(options) => (boot::measure()?, options),
+        Bench::Signal(arguments) => return signal::run(arguments),
     };
     println!("\n{}", report::table(&figures));
     if let Some(file) = &options.json {

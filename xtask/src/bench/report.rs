@@ -83,16 +83,22 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     });
     let header = ["figure", "measured", "goal", ""].map(str::to_owned);
     let rows: Vec<[String; 4]> = std::iter::once(header).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
+    markdown(&rows)
+}
+
+/// A Markdown table whose first row is the header.
+pub(crate) fn markdown<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let columns = rows.first().map_or(0, |row| row.as_ref().len());
+    let width = |column: usize| rows.iter().map(|row| row.as_ref()[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for (number, row) in rows.iter().enumerate() {
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, width) in row.as_ref().iter().zip(&widths) {
             text.push_str(&format!("| {cell:<width$} "));
         }
         text.push_str("|\n");
         if number == 0 {
-            text.push_str(&widths.map(|width| format!("|{}", "-".repeat(width + 2))).concat());
+            text.push_str(&widths.iter().map(|width| format!("|{}", "-".repeat(width + 2))).collect::<String>());
             text.push_str("|\n");
         }
     }
@@ -100,7 +106,7 @@ pub(crate) fn table(figures: &[Figure]) -> String {
 }
 
 /// Three digits that mean something.
-fn shown(value: f64) -> String {
+pub(crate) fn shown(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
