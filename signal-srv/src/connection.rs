@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Ticket};
 use crate::http::WebSocketStart;
 use crate::hub::{Hub, Seat};
 use crate::limits::CAMERA_SHARES;
@@ -73,11 +73,21 @@ enum End {
     Silent,
 }
 
-/// Serves one client until it or the server has had enough.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(start: WebSocketStart<S>, context: &Context) {
+/// The WebSocket that HTTP has ended in, and its place. Boxed: what is large is moved once.
+pub(crate) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(
+    start: WebSocketStart<S>,
+) -> (Box<WebSocketStream<S>>, Ticket) {
     let WebSocketStart { stream, early, ticket } = start;
     let (role, config) = (protocol::Role::Server, Some(socket_config()));
-    let socket = WebSocketStream::from_partially_read(stream, early.into(), role, config).await;
+    (Box::new(WebSocketStream::from_partially_read(stream, early.into(), role, config).await), ticket)
+}
+
+/// Serves one client until it or the server has had enough.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: Box<WebSocketStream<S>>,
+    ticket: Ticket,
+    context: &Context,
+) {
     let (outbox, inbox) = outbox::channel(&context.settings.limits, &context.shutdown);
     let open = Open::new(&context.metrics.websockets);
     let seat = context.hub.seat(ticket.client(), outbox);
@@ -100,13 +110,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(start: WebSocketSta
     if let Some(code) = end.error() {
         context.metrics.refused(code);
     }
-    connection.farewell(end).await;
+    Box::pin(connection.farewell(end)).await;
     drop((open, ticket));
 }
 
 #[derive(Debug)]
 struct Connection<'a, S> {
-    socket: WebSocketStream<S>,
+    socket: Box<WebSocketStream<S>>,
     inbox: Inbox,
     context: &'a Context,
     pace: Pace,

@@ -14,6 +14,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use crate::admission::{Admission, Ticket};
+use crate::admission::Admission;
 use crate::client::Client;
 use crate::connection::{self, Context};
 use crate::drain::{self, Drain};
@@ -485,9 +486,13 @@ impl Listening {
                         stopping: self.shutdown.clone(),
                         shutdown: self.drain.turn(),
                     };
-                    let connection = serve(stream, address.ip(), acceptor, router, context);
                     let places = (permit, ticket, Open::new(&self.metrics.streams));
-                    self.tasks.spawn(admitted(places, connection).instrument(info_span!("conn", id)));
+                    let connection = async move {
+                        serve(stream, address.ip(), acceptor, router, context).await;
+                        // What the connection took is given back when it has ended.
+                        drop(places);
+                    };
+                    self.tasks.spawn(connection.instrument(info_span!("conn", id)));
                 }
                 Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
                 Err(error) => {
@@ -505,40 +510,56 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-/// The places that a connection takes are given back when it has ended.
-async fn admitted(places: (OwnedSemaphorePermit, Option<Ticket>, Open), connection: impl Future<Output = ()>) {
-    connection.await;
-    drop(places);
-}
+/// Each stage is in an allocation of its own, so that an idle WebSocket does not hold what the others needed.
+type Stage<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// One TCP connection, from its first byte to its last.
 async fn serve(stream: TcpStream, peer: IpAddr, acceptor: Option<TlsAcceptor>, router: Router, context: Context) {
     // Signaling is small messages one at a time: Nagle's algorithm would hold each back for 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
-    let Some(acceptor) = acceptor else { return serve_http(stream, peer, router, &context).await };
-    let handshake = Box::pin(timeout(context.settings.limits.tls_handshake, acceptor.accept(stream)));
+    let opening: Stage<'_, Option<Stage<'_, ()>>> = match acceptor {
+        Some(acceptor) => Box::pin(open_tls(stream, peer, acceptor, router, &context)),
+        None => Box::pin(open(stream, peer, router, &context)),
+    };
+    let websocket = opening.await;
+    if let Some(websocket) = websocket {
+        websocket.await;
+    }
+}
+
+/// The TLS handshake, and what it protects.
+async fn open_tls(
+    stream: TcpStream,
+    peer: IpAddr,
+    acceptor: TlsAcceptor,
+    router: Router,
+    context: &Context,
+) -> Option<Stage<'_, ()>> {
+    let handshake = timeout(context.settings.limits.tls_handshake, acceptor.accept(stream));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
-        () = context.stopping.cancelled() => return,
+        () = context.stopping.cancelled() => return None,
     };
     if !matches!(accepted, Ok(Ok(_))) {
         context.metrics.turned_away(Turned::Tls);
     }
     match accepted {
-        Ok(Ok(stream)) => serve_http(stream, peer, router, &context).await,
+        Ok(Ok(stream)) => return open(stream, peer, router, context).await,
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => warn!(%error, "TLS handshake failed"),
         Ok(Err(error)) => debug!(%error, "TLS handshake broken off"),
         Err(_) => debug!("TLS handshake took too long"),
     }
+    None
 }
 
-/// Each stage in its own allocation, so that an idle WebSocket does not hold what the others needed.
-async fn serve_http<S>(stream: S, peer: IpAddr, router: Router, context: &Context)
+/// HTTP, and the WebSocket that it may end in.
+async fn open<S>(stream: S, peer: IpAddr, router: Router, context: &Context) -> Option<Stage<'_, ()>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    if let Some(start) = Box::pin(http::serve(stream, peer, router, context)).await {
-        Box::pin(connection::serve(start, context)).await;
-    }
+    let start = http::serve(stream, peer, router, context).await?;
+    let (socket, ticket) = connection::socket(start).await;
+    Some(Box::pin(connection::serve(socket, ticket, context)))
 }
