@@ -52,7 +52,7 @@ pub(crate) struct Context {
 /// (128 KiB to read, no bound on what is written) would be most of the server's memory.
 fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(4096)
+        .read_buffer_size(2048)
         .write_buffer_size(0)
         // One relayed message, a farewell, and the pongs in between.
         .max_write_buffer_size(MESSAGE_BYTES + 8192)
@@ -79,7 +79,9 @@ pub(crate) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> (Box<WebSocketStream<S>>, Ticket) {
     let WebSocketStart { stream, early, ticket } = start;
     let (role, config) = (protocol::Role::Server, Some(socket_config()));
-    (Box::new(WebSocketStream::from_partially_read(stream, early.into(), role, config).await), ticket)
+    // A copy, since it mostly is nothing: what it was read into is twice as large as our own buffer.
+    let early = early.to_vec();
+    (Box::new(WebSocketStream::from_partially_read(stream, early, role, config).await), ticket)
 }
 
 /// Serves one client until it or the server has had enough.

@@ -165,6 +165,9 @@ pub fn decode_server(bytes: &[u8]) -> Result<ServerMessage<'_>, DecodeError> {
 /// What the server wraps around a signal when it relays it, at most, in bytes.
 const RELAY_ENVELOPE_BYTES: usize = 256;
 
+/// Most messages without a signal are shorter.
+const SMALL_MESSAGE_BYTES: usize = 256;
+
 fn room_event(event: RoomEnvelope<'_>) -> Result<RoomEvent<'_>, DecodeError> {
     let RoomData { peer, role, signal } = event.data;
     match &*event.kind {
@@ -252,7 +255,7 @@ pub fn encode_client(message: &ClientMessage<'_>) -> Bytes {
             tagged("JOIN_OR_CREATE", RoleJoinOut { room: *room, role: *role })
         }
         ClientMessage::Signal { to, signal } => {
-            json(&Addressed { kind: "SIGNAL", to: *to, data: signal }, signal.get().len())
+            json(&Addressed { kind: "SIGNAL", to: *to, data: signal }, signal.get().len() + SMALL_MESSAGE_BYTES)
         }
     }
 }
@@ -263,26 +266,37 @@ pub fn encode_server(message: &ServerMessage<'_>) -> Bytes {
         ServerMessage::Hello(peer) => tagged("HELLO", peer),
         ServerMessage::Joined(None) => Bytes::from_static(br#"{"type":"JOINED"}"#),
         ServerMessage::Joined(Some(joined)) => tagged("JOINED", joined),
-        ServerMessage::Room(RoomEvent::Join { peer, role }) => room("JOIN", PeerOut { peer: *peer, role: *role }, 0),
-        ServerMessage::Room(RoomEvent::Leave { peer }) => room("LEAVE", PeerOut { peer: *peer, role: None }, 0),
-        ServerMessage::Room(RoomEvent::Signal { peer, signal }) => {
-            room("SIGNAL", SignalOut { peer: *peer, signal }, signal.get().len())
+        ServerMessage::Room(RoomEvent::Join { peer, role }) => {
+            room("JOIN", PeerOut { peer: *peer, role: *role }, SMALL_MESSAGE_BYTES)
         }
-        ServerMessage::Error { code, text } => json(&ErrorOut { kind: "ERROR", data: text, code: code.as_str() }, 0),
+        ServerMessage::Room(RoomEvent::Leave { peer }) => {
+            room("LEAVE", PeerOut { peer: *peer, role: None }, SMALL_MESSAGE_BYTES)
+        }
+        ServerMessage::Room(RoomEvent::Signal { peer, signal }) => {
+            room("SIGNAL", SignalOut { peer: *peer, signal }, SIGNAL_ENVELOPE.len() + signal.get().len())
+        }
+        ServerMessage::Error { code, text } => {
+            json(&ErrorOut { kind: "ERROR", data: text, code: code.as_str() }, SMALL_MESSAGE_BYTES)
+        }
     }
 }
 
+/// What a relayed signal travels in. Every id is as long as this one.
+const SIGNAL_ENVELOPE: &str =
+    r#"{"type":"ROOM","data":{"type":"SIGNAL","data":{"peer":"00000000-0000-0000-0000-000000000000","signal":}}}"#;
+
 fn tagged(kind: &'static str, data: impl Serialize) -> Bytes {
-    json(&Tagged { kind, data }, 0)
+    json(&Tagged { kind, data }, SMALL_MESSAGE_BYTES)
 }
 
-fn room(kind: &'static str, data: impl Serialize, payload: usize) -> Bytes {
-    json(&Tagged { kind: "ROOM", data: Tagged { kind, data } }, payload)
+fn room(kind: &'static str, data: impl Serialize, length: usize) -> Bytes {
+    json(&Tagged { kind: "ROOM", data: Tagged { kind, data } }, length)
 }
 
-/// `payload` sizes the buffer so that a relayed signal is written without growing it.
-fn json(value: &impl Serialize, payload: usize) -> Bytes {
-    let mut buffer = Vec::with_capacity(payload + RELAY_ENVELOPE_BYTES);
+/// `length` is what is expected. Where it is right the message takes one allocation: [`Bytes`] of a vector that is full needs
+/// no other for its counter.
+fn json(value: &impl Serialize, length: usize) -> Bytes {
+    let mut buffer = Vec::with_capacity(length);
     serde_json::to_writer(&mut buffer, value).expect("a message serializes");
     Bytes::from(buffer)
 }

@@ -32,6 +32,7 @@ pub enum IdError {
 
 const UUID_LENGTH: usize = 36;
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 impl PeerId {
     /// A fresh id from the operating system's random source.
@@ -126,15 +127,15 @@ impl FromStr for PeerId {
 }
 
 impl fmt::Display for PeerId {
+    /// In every message that is relayed: without an allocation.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(UUID_LENGTH);
-        for (index, group) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
-            if index > 0 {
-                text.push('-');
-            }
-            push_hex(&mut text, &self.0[group]);
+        let mut text = [b'-'; UUID_LENGTH];
+        let places = (0..UUID_LENGTH).filter(|place| !HYPHENS.contains(place));
+        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        for (place, digit) in places.zip(digits) {
+            text[place] = HEX_DIGITS[usize::from(digit)];
         }
-        f.write_str(&text)
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -189,10 +190,9 @@ impl<T: FromStr<Err = IdError>> Visitor<'_> for FromText<T> {
 }
 
 pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        text.push(char::from(HEX_DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(HEX_DIGITS[usize::from(byte & 15)]));
     }
 }
 
