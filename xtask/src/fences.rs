@@ -25,14 +25,16 @@ const LIBVPX: &str = "camera-fw/src/encoder/vp8.rs";
 const VIEWER: &str = "camera-fw/src/viewer/";
 const CAPTURE: &str = "camera-fw/src/capture/";
 const FFI: [&str; 3] = [LIBVPX, "camera-fw/src/capture/v4l2/ioctl.rs", "camera-fw/src/capture/libcamera/memory.rs"];
-const FORBIDS_UNSAFE: [&str; 2] = ["signal-srv/Cargo.toml", "signal-srv/proto/Cargo.toml"];
+const FORBIDS_UNSAFE: [&str; 3] =
+    ["signal-srv/Cargo.toml", "signal-srv/load/Cargo.toml", "signal-srv/proto/Cargo.toml"];
 const SERVER: &str = "signal-srv/src/";
 const SERVER_MANIFEST: &str = "signal-srv/Cargo.toml";
 const DEPENDENCIES: &str = "docs/adr/0001-dependencies.md";
 /// A manifest, and what the decision record calls its crate.
-const MANIFESTS: [(&str, &str); 4] = [
+const MANIFESTS: [(&str, &str); 5] = [
     ("camera-fw/Cargo.toml", "camera"),
     ("signal-srv/Cargo.toml", "server"),
+    ("signal-srv/load/Cargo.toml", "load"),
     ("signal-srv/proto/Cargo.toml", "proto"),
     ("xtask/Cargo.toml", "xtask"),
 ];

@@ -4,6 +4,7 @@
 //! demo    system packages ▶ release build ▶ server ▶ camera ▶ link and QR code ▶ until Ctrl-C
 //! test    system packages ▶ check's quick parts ▶ cargo test ▶ page ▶ end to end ▶ guest, then one sum
 //! check   formatting, lints, fences, dependencies, page
+//! soak    release build ▶ trouble of all kinds, for as long as one likes
 //! bench   figures beside their goals
 //! cross   sysroot ▶ the agent for another machine
 //! image   Debian ▶ stage ▶ root, initramfs ▶ card
@@ -25,6 +26,7 @@ mod libcamera;
 mod progress;
 mod run;
 mod smoke;
+mod soak;
 mod source_text;
 mod sysroot;
 mod system;
@@ -38,7 +40,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, bench, cross, image", version)]
+#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, soak, bench, cross, image", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,6 +54,8 @@ enum Command {
     Test(test::Arguments),
     /// Formatting, lints, fences, dependencies (licences, bans, advisories), the page's own check
     Check(check::Arguments),
+    /// Trouble a program for a while, and look whether it leaves a trace
+    Soak(soak::Arguments),
     /// Measure, and print each figure beside its goal
     Bench(bench::Arguments),
     /// Build the agent for another machine, such as a Raspberry Pi
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cross(arguments) => cross::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
