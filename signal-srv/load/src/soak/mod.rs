@@ -4,7 +4,7 @@
 //! ```text
 //! start ▶ tour: each kind of trouble once ▶ lull ▶ │ a minute of all of it ▶ lull │ … ▶ SIGTERM, with clients inside
 //! ```
-//! - `room.rs`: rooms of clients that keep to the protocol, and `ledger.rs`: what each of them has to hear, exactly
+//! - `honest.rs`: rooms of clients that keep to the protocol, and `ledger.rs`: what each of them has to hear, exactly
 //! - `mischief.rs`: what one of them does when it stops keeping to the protocol
 //! - `stranger.rs`, `crowd.rs`, `operator.rs`: what else reaches a server
 //!
@@ -14,12 +14,12 @@
 mod crowd;
 mod frame;
 mod ground;
+mod honest;
 mod ledger;
 mod member;
 mod mischief;
 mod operator;
 mod report;
-mod room;
 mod stranger;
 mod tally;
 
@@ -131,7 +131,7 @@ fn actors(ground: &Arc<Ground>, rng: &mut Rng, is_tour: bool, program: Option<&P
     rng.shuffle(&mut each);
     for number in 0..ROOMS * 2 {
         let tour = if is_tour { each.iter().skip(number).step_by(ROOMS * 2).copied().collect() } else { Vec::new() };
-        actors.push(Box::pin(room::run(Arc::clone(ground), rng.fork(), number % 2 == 0, tour)));
+        actors.push(Box::pin(honest::run(Arc::clone(ground), rng.fork(), number % 2 == 0, tour)));
     }
     for number in 0..STRANGERS {
         let (ground, rng) = (Arc::clone(ground), rng.fork());
