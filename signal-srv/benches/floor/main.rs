@@ -90,9 +90,13 @@ fn acceptor(cert: &PathBuf, key: &PathBuf) -> anyhow::Result<TlsAcceptor> {
 
 async fn accept(stream: TcpStream, acceptor: Option<TlsAcceptor>, id: String, rooms: Rooms) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
+    // In boxes what the handshakes need is gone when they are through, and not a part of the task for ever.
     match acceptor {
-        Some(acceptor) => serve(timeout(HANDSHAKES, acceptor.accept(stream)).await??, id, rooms).await,
-        None => serve(stream, id, rooms).await,
+        Some(acceptor) => {
+            let stream = Box::pin(timeout(HANDSHAKES, acceptor.accept(stream))).await??;
+            Box::pin(serve(stream, id, rooms)).await
+        }
+        None => Box::pin(serve(stream, id, rooms)).await,
     }
 }
 
@@ -103,7 +107,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, id: String, rooms: 
         .max_write_buffer_size(MESSAGE_BYTES + 8192)
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES));
-    let mut socket = timeout(HANDSHAKES, accept_async_with_config(stream, Some(config))).await??;
+    let mut socket = Box::pin(timeout(HANDSHAKES, accept_async_with_config(stream, Some(config)))).await??;
     socket.send(Message::binary(format!(r#"{{"type":"HELLO","data":"{id}"}}"#))).await?;
     let Some(Message::Binary(message)) = socket.next().await.transpose()? else { return Ok(()) };
     let Some(room) = between(&message, br#"{"type":"JOIN_OR_CREATE","data":""#, b"\"}") else { return Ok(()) };

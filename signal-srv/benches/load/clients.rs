@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::dialect::{Dialect, Heard};
+use crate::dialect::{Dialect, Heard, Join, Way};
 use crate::link::{CLOSE, Frame, Link, PING, Prepared, Target};
 
 /// Rooms whose clients connect from one address: fewer than a server lets one address have by default.
@@ -21,6 +21,9 @@ const ROOMS_OF_AN_ADDRESS: usize = 50;
 const ANSWER: Duration = Duration::from_secs(60);
 /// Attempts of one client to get in.
 const ATTEMPTS: usize = 8;
+
+/// When nothing has arrived for so long, nothing will.
+const GIVEN_UP: Duration = Duration::from_secs(5);
 
 /// Rows of signals that one room exchanges before another takes its turn.
 const TURNS: u8 = 4;
@@ -43,6 +46,7 @@ pub struct Shared {
     /// Who takes part, by number; room `n` has clients `2n` and `2n + 1`.
     commands: RefCell<Vec<UnboundedSender<Signal>>>,
     ids: RefCell<Vec<String>>,
+    sessions: RefCell<Vec<String>>,
     sent_at: RefCell<Vec<Instant>>,
     /// The number of the last signal that each has got.
     last: RefCell<Vec<u64>>,
@@ -64,7 +68,7 @@ pub struct Shared {
 }
 
 /// A client is to send so many.
-struct Signal(u64);
+pub struct Signal(u64);
 
 pub struct Crowd {
     pub shared: Rc<Shared>,
@@ -77,7 +81,8 @@ impl Crowd {
         let shared = Shared {
             plan,
             commands: RefCell::default(),
-            ids: RefCell::new(vec![String::new(); clients]),
+            ids: RefCell::default(),
+            sessions: RefCell::default(),
             sent_at: RefCell::new(vec![Instant::now(); clients]),
             last: RefCell::default(),
             turns: RefCell::default(),
@@ -100,12 +105,7 @@ impl Crowd {
     pub async fn join(&mut self, at_once: usize) -> bool {
         let clients = self.shared.plan.clients;
         let places = Rc::new(Semaphore::new(at_once));
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..clients).map(|_| unbounded_channel()).unzip();
-        *self.shared.commands.borrow_mut() = senders;
-        *self.shared.last.borrow_mut() = vec![0; clients];
-        *self.shared.turns.borrow_mut() = vec![0; clients / 2];
-        *self.shared.waiting.borrow_mut() = vec![0; clients / 2];
-        self.shared.joined.set(0);
+        let receivers = self.prepare();
         let gone = self.shared.lost.get();
         for (number, receiver) in receivers.into_iter().enumerate() {
             let (shared, places) = (Rc::clone(&self.shared), Rc::clone(&places));
@@ -126,6 +126,20 @@ impl Crowd {
             self.shared.changed.notified().await;
         }
         self.shared.lost.get() == gone
+    }
+
+    /// Everybody is new; where they are told what to send.
+    pub fn prepare(&self) -> Vec<UnboundedReceiver<Signal>> {
+        let (shared, clients) = (&self.shared, self.shared.plan.clients);
+        let (senders, receivers) = (0..clients).map(|_| unbounded_channel()).unzip();
+        *shared.commands.borrow_mut() = senders;
+        *shared.ids.borrow_mut() = vec![String::new(); clients];
+        *shared.sessions.borrow_mut() = vec![String::new(); clients];
+        *shared.last.borrow_mut() = vec![0; clients];
+        *shared.turns.borrow_mut() = vec![0; clients / 2];
+        *shared.waiting.borrow_mut() = vec![0; clients / 2];
+        shared.joined.set(0);
+        receivers
     }
 
     /// All connections are gone at once, without a goodbye.
@@ -151,22 +165,46 @@ impl Crowd {
         }
     }
 
-    /// Nobody answers any more; what is on the way arrives.
+    /// Nobody answers any more; what is on the way arrives. What does not come in five seconds does not come.
     pub async fn calm(&self) {
-        self.shared.window.set(None);
-        let mut before = u64::MAX;
-        while before != self.shared.arrived.get() {
-            before = self.shared.arrived.get();
-            sleep(Duration::from_millis(300)).await;
+        let shared = &self.shared;
+        shared.window.set(None);
+        let (mut arrived, mut since) = (shared.arrived.get(), Instant::now());
+        // Twice in a row, for those who have been told and have not sent yet.
+        let mut complete = 0;
+        while complete < 2 && since.elapsed() < GIVEN_UP {
+            sleep(Duration::from_millis(200)).await;
+            let now = shared.arrived.get();
+            complete = if now == arrived && now == shared.sent.get() { complete + 1 } else { 0 };
+            if now != arrived {
+                (arrived, since) = (now, Instant::now());
+            }
         }
     }
 }
 
 impl Shared {
-    fn source(&self, client: usize) -> Ipv4Addr {
+    pub fn target(&self) -> &Target {
+        &self.plan.target
+    }
+
+    pub fn opcode(&self) -> u8 {
+        self.plan.dialect.opcode()
+    }
+
+    pub fn path(&self, client: usize) -> String {
+        self.plan.dialect.path(self.name(client / 2), client % 2)
+    }
+
+    pub fn source(&self, client: usize) -> Ipv4Addr {
         let address = client / 2 / ROOMS_OF_AN_ADDRESS;
         let byte = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
         Ipv4Addr::new(127, self.plan.network, byte(address / 250), byte(address % 250 + 1))
+    }
+
+    /// The same on no two networks.
+    fn name(&self, room: usize) -> usize {
+        usize::from(self.plan.network) * 1_000_000 + room
     }
 
     fn note(&self, reason: String) {
@@ -180,7 +218,7 @@ impl Shared {
                 let spread = u64::try_from(client % 97).unwrap_or(0);
                 sleep(Duration::from_millis(100 + 10 * spread)).await;
             }
-            match timeout(ANSWER, self.enter(client)).await {
+            match timeout(ANSWER, self.enter(client, None)).await {
                 Ok(Ok(link)) => return Some(link),
                 Ok(Err(error)) => self.note(format!("refused: {error}")),
                 Err(_) => self.note("refused: no answer".to_owned()),
@@ -190,28 +228,48 @@ impl Shared {
         None
     }
 
-    async fn enter(&self, client: usize) -> io::Result<Link> {
+    /// Connects and joins.
+    pub async fn enter(&self, client: usize, receive_buffer: Option<u32>) -> io::Result<Link> {
         let Plan { target, dialect, .. } = &self.plan;
+        let target = Target { receive_buffer, ..target.clone() };
         let (room, seat) = (client / 2, client % 2);
-        let mut link = target.connect(client, self.source(client), &dialect.path(room, seat)).await?;
+        let mut link = target.connect(client, self.source(client), &self.path(client)).await?;
         loop {
             let frame = link.next().await?;
             match self.hear(&mut link, &frame).await? {
                 Heard::Hello { id } => {
                     self.ids.borrow_mut()[client] = id;
-                    match dialect.join(room) {
-                        Some(join) => link.send(&Prepared::new(dialect.opcode(), &join)).await?,
-                        None => return Ok(link),
+                    match dialect.join(self.name(room), seat) {
+                        Join::Done => return Ok(link),
+                        Join::Say(message) => link.send(&Prepared::new(dialect.opcode(), &message)).await?,
+                        Join::Follow(message) => self.follow(client, message, &mut link).await?,
                     }
                 }
-                Heard::Joined => return Ok(link),
+                Heard::Again => {
+                    if let Join::Follow(message) = dialect.join(self.name(room), seat) {
+                        self.follow(client, message, &mut link).await?;
+                    }
+                }
+                Heard::Joined { session } => {
+                    self.sessions.borrow_mut()[client] = session;
+                    return Ok(link);
+                }
                 Heard::Signal { .. } | Heard::Other => {}
             }
         }
     }
 
+    /// Says this to the other one of the room, as soon as that one is there.
+    async fn follow(&self, client: usize, message: &str, link: &mut Link) -> io::Result<()> {
+        let other = || self.ids.borrow()[client ^ 1].clone();
+        while other().is_empty() {
+            sleep(Duration::from_millis(2)).await;
+        }
+        link.send(&Prepared::new(self.plan.dialect.opcode(), &message.replace("{}", &other()))).await
+    }
+
     /// Understands a frame and answers pings.
-    async fn hear(&self, link: &mut Link, frame: &Frame) -> io::Result<Heard> {
+    pub async fn hear(&self, link: &mut Link, frame: &Frame) -> io::Result<Heard> {
         match frame.opcode {
             PING => link.pong(&frame.payload).await.map(|()| Heard::Other),
             CLOSE => Err(io::Error::other("closed by the server")),
@@ -247,10 +305,12 @@ impl Shared {
         }
     }
 
-    fn message(&self, client: usize) -> Prepared {
+    pub fn message(&self, client: usize) -> Prepared {
         let Plan { dialect, size, .. } = self.plan;
-        let ids = self.ids.borrow();
-        Prepared::new(dialect.opcode(), &dialect.signal(&ids[client], &ids[client ^ 1], size))
+        let (ids, sessions) = (self.ids.borrow(), self.sessions.borrow());
+        let way =
+            Way { room: self.name(client / 2), seat: client % 2, to: &ids[client ^ 1], session: &sessions[client] };
+        Prepared::new(dialect.opcode(), &dialect.signal(&way, size))
     }
 
     /// A signal has arrived; so many are the answer.
@@ -286,7 +346,11 @@ impl Shared {
         Signal(self.plan.burst)
     }
 
+    /// The next room that is not busy has its turn.
     fn begin(&self, room: usize) {
+        let rooms = self.plan.clients / 2;
+        let free = (room..room + rooms).map(|room| room % rooms).find(|room| self.turns.borrow()[*room] == 0);
+        let Some(room) = free else { return };
         self.turns.borrow_mut()[room] = TURNS;
         self.waiting.borrow_mut()[room] = self.plan.burst;
         self.signal(2 * room, self.plan.burst);

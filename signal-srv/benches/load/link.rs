@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -27,10 +27,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 pub struct Target {
     pub server: SocketAddr,
     pub tls: Option<TlsConnector>,
+    /// Bytes that the kernel takes in for a client that does not read; its own choice, unless given.
+    pub receive_buffer: Option<u32>,
 }
 
+type Boxed = Box<dyn Stream>;
+
 pub struct Link {
-    stream: Box<dyn Stream>,
+    stream: Boxed,
     received: BytesMut,
 }
 
@@ -48,20 +52,28 @@ pub struct Prepared {
 }
 
 impl Target {
+    /// A connection without a WebSocket.
+    pub async fn reach(&self, client: usize, source: Ipv4Addr) -> io::Result<Link> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(size) = self.receive_buffer {
+            socket.set_recv_buffer_size(size)?;
+        }
+        socket.bind(SocketAddr::from((source, 0)))?;
+        let stream = socket.connect(self.server).await?;
+        stream.set_nodelay(true)?;
+        let stream: Boxed = match &self.tls {
+            None => Box::new(stream),
+            Some(connector) => {
+                let name = tls::name(client).map_err(io::Error::other)?;
+                Box::new(connector.connect(name, stream).await?)
+            }
+        };
+        Ok(Link { stream, received: BytesMut::new() })
+    }
+
     pub async fn connect(&self, client: usize, source: Ipv4Addr, path: &str) -> io::Result<Link> {
         let attempt = async {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind(SocketAddr::from((source, 0)))?;
-            let stream = socket.connect(self.server).await?;
-            stream.set_nodelay(true)?;
-            let stream: Box<dyn Stream> = match &self.tls {
-                None => Box::new(stream),
-                Some(connector) => {
-                    let name = tls::name(client).map_err(io::Error::other)?;
-                    Box::new(connector.connect(name, stream).await?)
-                }
-            };
-            let mut link = Link { stream, received: BytesMut::new() };
+            let mut link = self.reach(client, source).await?;
             link.upgrade(path).await?;
             Ok(link)
         };
@@ -120,6 +132,11 @@ impl Link {
         self.write(&message.frame).await
     }
 
+    /// The bare stream.
+    pub fn split(self) -> (ReadHalf<Boxed>, WriteHalf<Boxed>) {
+        tokio::io::split(self.stream)
+    }
+
     /// Sends it with the next [`flush`](Self::flush), if not before.
     pub async fn put(&mut self, message: &Prepared) -> io::Result<()> {
         self.stream.write_all(&message.frame).await
@@ -137,9 +154,12 @@ impl Link {
 impl Prepared {
     pub fn new(opcode: u8, message: &str) -> Self {
         let header = frame(opcode, message.as_bytes()).len() - message.len();
-        let number = message.as_bytes().windows(NUMBER.len()).rposition(|window| window == NUMBER);
-        let number_at = number.map_or(0, |at| header + at + NUMBER.len());
+        let number_at = message.bytes().rposition(|byte| byte == NUMBER).map_or(0, |at| header + at + 1);
         Self { frame: frame(opcode, message.as_bytes()), number_at }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.frame
     }
 
     /// Writes the number into the masked bytes.

@@ -94,7 +94,7 @@ pub struct Figures {
 pub async fn run(options: Options) -> anyhow::Result<Figures> {
     let tls = options.tls.then(|| tls::connector(options.clients)).transpose()?;
     let mut crowd = Crowd::new(Plan {
-        target: Target { server: options.server, tls },
+        target: Target { server: options.server, tls, receive_buffer: None },
         dialect: options.dialect,
         clients: options.clients / 2 * 2,
         size: options.size,
@@ -250,7 +250,7 @@ fn micros(time: Duration) -> f64 {
 }
 
 /// In microseconds, of sorted nanoseconds.
-fn percentile(sorted: &[u64], part: f64) -> Option<f64> {
+pub fn percentile(sorted: &[u64], part: f64) -> Option<f64> {
     let at = ((sorted.len() as f64 * part).ceil() as usize).clamp(1, sorted.len().max(1));
     sorted.get(at - 1).map(|time| *time as f64 / 1000.0)
 }

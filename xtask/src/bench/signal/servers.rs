@@ -1,14 +1,16 @@
 //! The servers that are measured: how they are built, started, and what they are allowed.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
+use super::public::Public;
 use crate::progress::Step;
 use crate::run::{Interrupts, Program};
 use crate::workspace;
@@ -25,13 +27,19 @@ pub(super) enum Server {
     Ours,
     /// tokio-tungstenite and tokio-rustls with nothing above them
     Floor,
+    /// PeerJS's server, of npm
+    Peerjs,
+    /// GStreamer's signalling server, of crates.io
+    Gstreamer,
+    /// matchbox_server, of crates.io: without TLS, which it does not have
+    Matchbox,
 }
 
 /// What was built.
 #[derive(Debug)]
 pub(super) struct Programs {
-    pub(super) ours: PathBuf,
-    pub(super) floor: PathBuf,
+    ours: PathBuf,
+    floor: PathBuf,
     pub(super) load: PathBuf,
 }
 
@@ -80,6 +88,36 @@ impl Server {
         match self {
             Self::Ours => "signal-srv",
             Self::Floor => "floor",
+            Self::Peerjs => "PeerJS",
+            Self::Gstreamer => "GStreamer",
+            Self::Matchbox => "matchbox (no TLS)",
+        }
+    }
+
+    /// What its clients speak, by the generator's name.
+    pub(super) const fn dialect(self) -> &'static str {
+        match self {
+            Self::Ours | Self::Floor => "roomcam",
+            Self::Peerjs => "peerjs",
+            Self::Gstreamer => "gstreamer",
+            Self::Matchbox => "matchbox",
+        }
+    }
+
+    pub(super) fn has_tls(self) -> bool {
+        self != Self::Matchbox
+    }
+
+    pub(super) const fn is_public(self) -> bool {
+        self.public().is_some()
+    }
+
+    pub(super) const fn public(self) -> Option<Public> {
+        match self {
+            Self::Ours | Self::Floor => None,
+            Self::Peerjs => Some(Public::Peerjs),
+            Self::Gstreamer => Some(Public::Gstreamer),
+            Self::Matchbox => Some(Public::Matchbox),
         }
     }
 
@@ -91,32 +129,45 @@ impl Server {
         connections: usize,
         interrupts: &Interrupts,
     ) -> Result<Running> {
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", SERVER_CORE]);
-        match self {
-            Self::Ours => {
-                command.arg(&programs.ours).args(["--tls", "files"]);
+        let address = free_address()?;
+        let (cert, key) = (state.join("cert.pem"), state.join("key.pem"));
+        let server = match (self, self.public()) {
+            (_, Some(public)) => public.command(&public.install()?, address, &cert, &key),
+            (Self::Ours, _) => {
+                let mut command = Command::new(&programs.ours);
+                command.args(["--tls", "files"]);
                 if connections < WITHIN_DEFAULTS {
                     command.arg("--config").arg(raised(state)?);
                 }
+                listening(command, address, &cert, &key)
             }
-            Self::Floor => {
-                command.arg(&programs.floor);
+            _ => listening(Command::new(&programs.floor), address, &cert, &key),
+        };
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", SERVER_CORE]).arg(server.get_program()).args(server.get_args());
+        command.envs(server.get_envs().filter_map(|(key, value)| value.map(|value| (key, value))));
+        let log = state.join(format!("{}.log", self.dialect()));
+        let mut program = Program::start(self.name(), &command, &log, interrupts)?;
+        let until = Instant::now() + READY_WITHIN;
+        while TcpStream::connect(address).is_err() {
+            if program.exited()?.is_some() || Instant::now() > until {
+                bail!("{} does not listen; its last lines:\n{}", self.name(), program.last_lines());
             }
+            thread::sleep(Duration::from_millis(50));
         }
-        command.args(["--listen", "127.0.0.1:0"]);
-        command.arg("--cert").arg(state.join("cert.pem")).arg("--key").arg(state.join("key.pem"));
-        let mut program =
-            Program::start(self.name(), &command, &state.join(format!("{}.log", self.name())), interrupts)?;
-        let line = program.wait_for("listening", READY_WITHIN, interrupts)?;
-        let address = line
-            .split("url=")
-            .nth(1)
-            .and_then(|rest| rest.split_whitespace().next())
-            .and_then(|url| url.trim_start_matches("https://").parse().ok())
-            .context("the server does not say where it listens")?;
         Ok(Running { program, address })
     }
+}
+
+fn listening(mut command: Command, address: SocketAddr, cert: &Path, key: &Path) -> Command {
+    command.args(["--listen", &address.to_string()]).arg("--cert").arg(cert).arg("--key").arg(key);
+    command
+}
+
+/// One that nobody else listens on: not every server says which it was given.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on loopback")?;
+    listener.local_addr().context("no address")
 }
 
 /// With fewer connections each of them has to send more than it may by default, or nothing would be saturated.
