@@ -76,7 +76,7 @@ async fn run(config: Config, flags: &Flags, sockets: Sockets) -> anyhow::Result<
     };
     info!(signal = name, "stopping");
     server.shutdown();
-    service::stopping(&pulse.status());
+    service::stopping(&pulse.status(), server.longest_stop());
     let stats = tokio::select! {
         stats = server.join() => stats?,
         name = signals.end() => {

@@ -298,6 +298,12 @@ impl Server {
         self.shutdown.cancel();
     }
 
+    /// The longest that a [`shutdown`](Self::shutdown) takes.
+    pub fn longest_stop(&self) -> Duration {
+        let limits = &self.settings.now().limits;
+        limits.drain + limits.farewell + 2 * STOP
+    }
+
     /// Waits until a [`shutdown`](Self::shutdown) is through; the final count is the answer.
     ///
     /// # Errors

@@ -30,9 +30,10 @@ pub fn reloading() {
     }
 }
 
-/// It ends, and needs so long for that.
-pub fn stopping(status: &str) {
-    notify(&[NotifyState::Stopping, NotifyState::Status(status)]);
+/// It ends, and needs so long for that: the limit of its unit (`TimeoutStopSec=`) is extended where it is less.
+pub fn stopping(status: &str, longest: Duration) {
+    let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+    notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(longest), NotifyState::Status(status)]);
 }
 
 /// It cannot start.

@@ -90,7 +90,10 @@ async fn systemd_hears_of_every_stage() {
     }
 
     program.signal(Signal::SIGTERM);
-    assert_eq!(systemd.wait_for("STOPPING")["STATUS"], "stopping, 1 clients in 1 rooms");
+    let stopping = systemd.wait_for("STOPPING");
+    assert_eq!(stopping["STATUS"], "stopping, 1 clients in 1 rooms");
+    // Long enough for drain_s and farewell_s as they are.
+    assert!(stopping["EXTEND_TIMEOUT_USEC"].parse::<u64>().unwrap() > 12_000_000);
     client.expect_refusal("SHUTTING_DOWN", 1001).await;
     let (status, log) = program.finish();
     assert!(status.success(), "{log}");

@@ -8,6 +8,7 @@
 //! bench   figures beside their goals
 //! cross   sysroot ▶ the agent for another machine
 //! image   Debian ▶ stage ▶ root, initramfs ▶ card
+//! package the server ▶ package for Debian
 //! ```
 //!
 //! What runs is always printed, so that nobody has to read this to know what to type by hand.
@@ -23,6 +24,7 @@ mod fences;
 mod image;
 mod kernel;
 mod libcamera;
+mod package;
 mod progress;
 mod run;
 mod smoke;
@@ -40,7 +42,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, soak, bench, cross, image", version)]
+#[command(name = "cargo xtask", about = "Roomcam: demo, test, check, soak, bench, cross, image, package", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -62,6 +64,8 @@ enum Command {
     Cross(cross::Arguments),
     /// Make the SD card of the appliance
     Image(image::Arguments),
+    /// Make the Debian package of the signaling server
+    Package(package::Arguments),
     /// What `test image` runs within a network namespace
     #[command(hide = true)]
     Inside(appliance::Inside),
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cross(arguments) => cross::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Inside(arguments) => appliance::inside(&arguments),
     };
     match outcome {

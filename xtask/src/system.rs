@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Rust,
     /// Building and testing everything: browsers and Node besides.
     Test,
+    /// The Debian package of the server.
+    Package,
     /// Building for a machine of this kind, this one or another, against a sysroot.
     Cross(Architecture),
     /// An emulated machine that runs what is built so.
@@ -73,6 +75,22 @@ const READERS: &[Package] = &[Package {
     generic: "poppler's pdftoppm (printed labels are read back with it)",
     present: || program("pdftoppm").is_some(),
 }];
+
+const SERVICE: &[Package] = &[Package {
+    apt: &["systemd"],
+    generic: "systemd-analyze (it looks at the server's units)",
+    present: || program("systemd-analyze").is_some(),
+}];
+
+const PACKAGE: &[Package] = &[
+    Package {
+        apt: &["dpkg-dev"],
+        generic: "dpkg-shlibdeps, of Debian's dpkg-dev",
+        present: || program("dpkg-shlibdeps").is_some(),
+    },
+    Package { apt: &["xz-utils"], generic: "xz", present: || program("xz").is_some() },
+    Package { apt: &["systemd"], generic: "systemd-analyze", present: || program("systemd-analyze").is_some() },
+];
 
 /// The first whose test runner does what the tests ask of it.
 const NODE: (u32, u32) = (18, 19);
@@ -157,10 +175,11 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
         Purpose::Build => &[BUILD],
         Purpose::Page => &[PAGE],
-        Purpose::Rust => &[BUILD, READERS],
-        Purpose::Test => &[BUILD, READERS, PAGE, BROWSERS],
+        Purpose::Rust => &[BUILD, READERS, SERVICE],
+        Purpose::Test => &[BUILD, READERS, SERVICE, PAGE, BROWSERS],
         Purpose::Cross(Architecture::Amd64) => &[BUILD, SYSROOT, TO_AMD64],
         Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
+        Purpose::Package => &[BUILD, PACKAGE],
         Purpose::Footage => &[FOOTAGE],
         Purpose::Emulator => &[EMULATOR],
         Purpose::Image => &[BUILD, SYSROOT, TO_ARM64, IMAGE],
@@ -318,7 +337,7 @@ fn has_foreign_programs() -> bool {
         && administration("update-binfmts").is_some()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 

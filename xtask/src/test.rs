@@ -10,6 +10,7 @@ use clap::ValueEnum;
 
 use crate::appliance;
 use crate::check;
+use crate::package;
 use crate::progress::{Shown, Step, strong};
 use crate::run;
 use crate::smoke;
@@ -31,6 +32,8 @@ enum Name {
     Check,
     /// Every Rust test of the workspace
     Rust,
+    /// The Debian package of the server
+    Package,
     /// The page: unit tests, and every state in a browser
     Page,
     /// Camera, server and page together, in Chromium and in Firefox
@@ -48,9 +51,10 @@ enum Name {
 }
 
 impl Name {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Check,
         Self::Rust,
+        Self::Package,
         Self::Page,
         Self::E2e,
         Self::Libcamera,
@@ -70,6 +74,7 @@ impl Name {
                 Part::new("check: image", |_| check::image()),
             ],
             Self::Rust => vec![Part::new("rust: cargo test --workspace", rust)],
+            Self::Package => vec![Part::new("package: what is in it", package::test)],
             Self::Page => vec![Part::new("page: node --test", |tally| node("page", &[], tally))],
             Self::E2e => vec![
                 Part::new("e2e: in Chromium", |tally| end_to_end("chromium", tally)),
@@ -116,6 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut names: Vec<Name> = Name::ALL.into_iter().filter(wanted).collect();
     for (name, shown, reason) in [
         (Name::Libcamera, "libcamera", crate::libcamera::impossible()),
+        (Name::Package, "package", package::impossible()),
         (Name::Cross, "cross", smoke::impossible()),
         (Name::Vm, "vm", vm::impossible()),
         (Name::Image, "image", appliance::impossible()),
@@ -126,9 +132,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         println!("The step {shown} is left out: {reason}.");
         names.retain(|other| *other != name);
     }
-    let without_page = |name: &Name| matches!(name, Name::Rust | Name::Libcamera | Name::Cross | Name::Vm | Name::Pi4);
+    let without_page =
+        |name: &Name| matches!(name, Name::Rust | Name::Package | Name::Libcamera | Name::Cross | Name::Vm | Name::Pi4);
     let only_rust = names.iter().all(without_page);
     system::prepare(if only_rust { Purpose::Rust } else { Purpose::Test })?;
+    if names.contains(&Name::Package) {
+        system::prepare(Purpose::Package)?;
+    }
     if names.contains(&Name::Vm) {
         system::prepare(Purpose::Guest)?;
     }
