@@ -122,7 +122,7 @@ pub async fn run(options: Options) -> anyhow::Result<Figures> {
         }
         coming += 1;
     }
-    let busy = (process::cpu(options.pid)? - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    let busy = (process::cpu(options.pid)? - before) / begun.elapsed().as_secs_f64();
     ensure!(attackers.end()?, "the attackers ended before their time");
     while tasks.join_next().await.is_some() {}
     members.calm().await;

@@ -78,6 +78,8 @@ pub struct Figures {
     pub saturated_cpu_us: Option<f64>,
     pub saturated_rate: Option<f64>,
     pub saturated_busy_percent: Option<f64>,
+    /// Of the generator meanwhile: where it is as busy as it can be, the server is not.
+    pub generator_busy_percent: Option<f64>,
     pub storm_s: Option<f64>,
     pub storm_cpu_us: Option<f64>,
     pub storm_refused: Option<u64>,
@@ -146,7 +148,7 @@ impl Run {
         let all = crowd.join(AT_ONCE).await;
         self.figures.join_wall_s = begun.elapsed().as_secs_f64();
         sleep(SETTLE).await;
-        self.figures.join_cpu_us = micros(process::cpu(self.pid)? - before) / self.clients;
+        self.figures.join_cpu_us = 1e6 * (process::cpu(self.pid)? - before) / self.clients;
         let shared = &crowd.shared;
         ensure!(all, "not everybody was let in: {:?}", shared.reasons.borrow());
         eprintln!("joined in {:.1} s", self.figures.join_wall_s);
@@ -159,7 +161,7 @@ impl Run {
         let before = process::cpu(self.pid)?;
         sleep(time).await;
         let used = process::cpu(self.pid)? - before;
-        self.figures.idle_cpu_percent = Some(used.as_secs_f64() / time.as_secs_f64() * 100.0);
+        self.figures.idle_cpu_percent = Some(used / time.as_secs_f64() * 100.0);
         Ok(())
     }
 
@@ -206,7 +208,7 @@ impl Run {
         let mut times = crowd.shared.times.borrow_mut().take().unwrap_or_default();
         times.sort_unstable();
         self.figures.rate = Some(times.len() as f64 / took.as_secs_f64());
-        self.figures.steady_cpu_us = Some(micros(used) / times.len() as f64);
+        self.figures.steady_cpu_us = Some(1e6 * used / times.len() as f64);
         self.figures.p50_us = percentile(&times, 0.50);
         self.figures.p99_us = percentile(&times, 0.99);
         Ok(())
@@ -215,14 +217,17 @@ impl Run {
     async fn saturated(&mut self, crowd: &Crowd, window: usize, seconds: u64) -> anyhow::Result<()> {
         crowd.saturate(window);
         sleep(Duration::from_secs(2)).await;
-        let (begun, before, arrived) = (Instant::now(), process::cpu(self.pid)?, crowd.shared.arrived.get());
+        let ours = || process::cpu(std::process::id());
+        let (begun, arrived) = (Instant::now(), crowd.shared.arrived.get());
+        let (before, ours_before) = (process::cpu(self.pid)?, ours()?);
         sleep(Duration::from_secs(seconds)).await;
-        let (took, used) = (begun.elapsed(), process::cpu(self.pid)? - before);
+        let (took, used, ours) = (begun.elapsed(), process::cpu(self.pid)? - before, ours()? - ours_before);
         let relayed = (crowd.shared.arrived.get() - arrived) as f64;
         crowd.calm().await;
-        self.figures.saturated_cpu_us = Some(micros(used) / relayed);
+        self.figures.saturated_cpu_us = Some(1e6 * used / relayed);
         self.figures.saturated_rate = Some(relayed / took.as_secs_f64());
-        self.figures.saturated_busy_percent = Some(used.as_secs_f64() / took.as_secs_f64() * 100.0);
+        self.figures.generator_busy_percent = Some(ours / took.as_secs_f64() * 100.0);
+        self.figures.saturated_busy_percent = Some(used / took.as_secs_f64() * 100.0);
         Ok(())
     }
 
@@ -235,7 +240,7 @@ impl Run {
         let all = crowd.join(usize::MAX >> 4).await;
         self.figures.storm_s = Some(begun.elapsed().as_secs_f64());
         sleep(SETTLE).await;
-        self.figures.storm_cpu_us = Some(micros(process::cpu(self.pid)? - before) / self.clients);
+        self.figures.storm_cpu_us = Some(1e6 * (process::cpu(self.pid)? - before) / self.clients);
         self.figures.storm_refused = Some(crowd.shared.refused.get() - refused);
         self.figures.after_storm_bytes_each = Some(self.memory_each()?);
         if !all {
@@ -243,10 +248,6 @@ impl Run {
         }
         Ok(())
     }
-}
-
-fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }
 
 /// In microseconds, of sorted nanoseconds.

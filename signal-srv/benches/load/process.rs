@@ -1,20 +1,19 @@
 //! What the server holds and has used, from /proc.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::Context;
 
-/// CPU time of all threads that live, to the nanosecond: the first field of schedstat.
-pub fn cpu(id: u32) -> anyhow::Result<Duration> {
-    let mut sum = 0;
+/// CPU seconds of all threads that live, to the nanosecond: the first field of schedstat.
+pub fn cpu(id: u32) -> anyhow::Result<f64> {
+    let mut sum = 0.0;
     for task in fs::read_dir(format!("/proc/{id}/task")).context("the server is gone")? {
         // A thread may end while we look.
         let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        let time = text.split(' ').next().and_then(|time| time.parse::<u64>().ok());
+        let time = text.split(' ').next().and_then(|time| time.parse::<f64>().ok());
         sum += time.context("not the format of schedstat")?;
     }
-    Ok(Duration::from_nanos(sum))
+    Ok(sum / 1e9)
 }
 
 /// Resident memory in bytes.

@@ -11,14 +11,14 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 
 use crate::bench::{Options, report, rig};
 use crate::progress::Step;
-use crate::run::{self, Interrupts};
+use crate::run;
 
 use servers::{Programs, Running, Server};
 
@@ -86,6 +86,8 @@ struct Column {
 
 /// Measures and reports.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let cores = std::thread::available_parallelism().context("cannot count the processors")?;
+    ensure!(cores.get() >= 2, "this takes two processors: one for the server, one for its clients");
     let programs = servers::build(arguments.server_binary.clone())?;
     // Those that cannot be had cost nobody the others.
     let mut there = Vec::new();
@@ -96,10 +98,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     let state = rig::state()?;
-    let interrupts = Interrupts::listen()?;
     prepare_process()?;
     run::to_the_end(Command::new(&programs.load).arg("certificate").arg(&state))?;
-    let bench = Bench { programs, state, interrupts, arguments };
+    let bench = Bench { programs, state, arguments };
     let mut columns = Vec::new();
     for server in there {
         let step = Step::begin(server.name());
@@ -121,7 +122,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 struct Bench<'a> {
     programs: Programs,
     state: PathBuf,
-    interrupts: Interrupts,
     arguments: &'a Arguments,
 }
 
@@ -156,7 +156,7 @@ impl Bench<'_> {
 
     /// Runs a server of its own for this.
     fn with<T>(&self, server: Server, connections: usize, what: impl FnOnce(&Running) -> Result<T>) -> Result<T> {
-        let running = server.start(&self.programs, &self.state, connections, &self.interrupts)?;
+        let running = server.start(&self.programs, &self.state, connections)?;
         let outcome = what(&running)?;
         running.program.stop()?;
         Ok(outcome)

@@ -122,13 +122,9 @@ impl Server {
     }
 
     /// Starts it on its core with the certificate that is in `state`.
-    pub(super) fn start(
-        self,
-        programs: &Programs,
-        state: &Path,
-        connections: usize,
-        interrupts: &Interrupts,
-    ) -> Result<Running> {
+    pub(super) fn start(self, programs: &Programs, state: &Path, connections: usize) -> Result<Running> {
+        // Only for the start: later an interrupt ends us, and with us what we have started.
+        let interrupts = Interrupts::listen()?;
         let address = free_address()?;
         let (cert, key) = (state.join("cert.pem"), state.join("key.pem"));
         let server = match (self, self.public()) {
@@ -147,7 +143,7 @@ impl Server {
         command.args(["--cpu-list", SERVER_CORE]).arg(server.get_program()).args(server.get_args());
         command.envs(server.get_envs().filter_map(|(key, value)| value.map(|value| (key, value))));
         let log = state.join(format!("{}.log", self.dialect()));
-        let mut program = Program::start(self.name(), &command, &log, interrupts)?;
+        let mut program = Program::start(self.name(), &command, &log, &interrupts)?;
         let until = Instant::now() + READY_WITHIN;
         while TcpStream::connect(address).is_err() {
             if program.exited()?.is_some() || Instant::now() > until {

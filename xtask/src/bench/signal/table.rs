@@ -34,7 +34,8 @@ fn rows() -> Vec<Row> {
         row("CPU per message then", &["steady_cpu_us"], 1.0, "us", None),
         row("CPU per message, saturated", &["saturated_cpu_us"], 1.0, "us", Some(8.0)),
         row("messages a second then", &["saturated_rate"], 1.0, "/s", None),
-        row("busy then", &["saturated_busy_percent"], 1.0, "%", None),
+        row("server busy then", &["saturated_busy_percent"], 1.0, "%", None),
+        row("generator busy then", &["generator_busy_percent"], 1.0, "%", None),
         row("all reconnect at once", &["storm_s"], 1.0, "s", Some(3.0)),
         row("refused then", &["storm_refused"], 1.0, "", Some(0.0)),
         row("CPU per leave and join then", &["storm_cpu_us"], 1.0, "us", None),
@@ -50,7 +51,7 @@ fn rows() -> Vec<Row> {
         rows.push(row(title("signal, p99"), &[kind, "relay_p99_ms"], 1.0, "ms", Some(200.0)));
         rows.push(row(title("RSS per attacker"), &[kind, "growth_bytes_each"], 1e3, "KB", Some(300.0)));
         rows.push(row(title("lost"), &[kind, "lost"], 1.0, "", Some(0.0)));
-        rows.push(row(title("busy"), &[kind, "busy_percent"], 1.0, "%", None));
+        rows.push(row(title("server busy"), &[kind, "busy_percent"], 1.0, "%", None));
     }
     rows
 }
