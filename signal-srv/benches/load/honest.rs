@@ -149,7 +149,8 @@ pub async fn run(options: Options) -> anyhow::Result<Figures> {
     })
 }
 
-/// The attackers, in a process of their own, behind us where there is one processor for both.
+/// The attackers, in a process of their own, which has what we leave of the processor that both of us are on (SCHED_IDLE in
+/// sched(7)): it is the server that is to make honest clients wait, not the attackers' own work.
 struct Attackers(Option<Child>);
 
 impl Attackers {
@@ -160,8 +161,8 @@ impl Attackers {
         let name = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
         let kind = name(options.kind.to_possible_value()).context("a kind without a name")?;
         let dialect = name(options.dialect.to_possible_value()).context("a dialect without a name")?;
-        let mut command = Command::new("nice");
-        command.args(["-n", "10"]).arg(std::env::current_exe()?).arg("attackers");
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]).arg(std::env::current_exe()?).arg("attackers");
         command.args(["--server", &options.server.to_string(), "--dialect", &dialect, "--kind", &kind]);
         command.args(["--count", &options.count.to_string(), "--seconds", &(options.seconds + 5).to_string()]);
         if options.tls {
