@@ -10,7 +10,8 @@
 //! itself alone.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -48,14 +49,27 @@ pub(crate) struct Context {
     pub(crate) shutdown: CancellationToken,
 }
 
+/// What waits for a client leaves in pieces of about this many bytes, not message by message.
+const WRITE_BUFFER_BYTES: usize = 8192;
+
+/// At most so many messages leave before the client is listened to again.
+const DELIVERY: usize = 32;
+
+/// Pings are sent at multiples of this: those of many connections together, so that a server with thousands that do nothing
+/// wakes up twenty times a second and not once for each of them.
+const PING_GRID: Duration = Duration::from_millis(50);
+
+/// Where the multiples begin.
+static PING_ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 /// Small buffers, for there may be thousands of connections: what tungstenite takes by default
 /// (128 KiB to read, no bound on what is written) would be most of the server's memory.
 fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(2048)
-        .write_buffer_size(0)
-        // One relayed message, a farewell, and the pongs in between.
-        .max_write_buffer_size(MESSAGE_BYTES + 8192)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        // One relayed message behind what is not written yet, a farewell, and the pongs in between.
+        .max_write_buffer_size(WRITE_BUFFER_BYTES + MESSAGE_BYTES + 8192)
         .max_message_size(Some(MESSAGE_BYTES))
         .max_frame_size(Some(MESSAGE_BYTES))
 }
@@ -140,8 +154,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let limits = &self.context.settings.limits;
         let join_deadline = sleep_until(Instant::now() + limits.join);
         tokio::pin!(join_deadline);
-        let mut pings = interval_at(Instant::now() + limits.ping, limits.ping);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pings = interval_at(on_the_grid(Instant::now() + limits.ping), limits.ping);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let ended = self.inbox.ended();
         tokio::pin!(ended);
         let mut paused: Option<Instant> = None;
@@ -158,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 () = resumed(paused) => Event::Resumed,
             };
             match event {
-                Event::Outgoing(message) => self.send(message, ended.as_mut()).await?,
+                Event::Outgoing(message) => self.deliver(message, ended.as_mut()).await?,
                 Event::PingDue => self.ping(ended.as_mut()).await?,
                 Event::Resumed => paused = None,
                 Event::Incoming(message) => {
@@ -192,10 +206,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             ClientMessage::Signal { to, signal } => {
                 debug!(bytes = signal.get().len(), "SIGNAL");
-                seat.signal(to, signal).map_err(End::Refused)?;
-                // A burst that arrived at once is handed on piece by piece: the addressee, which may wait
-                // for this very thread, gets to empty its outbox in between.
-                tokio::task::yield_now().await;
+                let is_crowded = seat.signal(to, signal).map_err(End::Refused)?;
+                // The addressee may wait for this very thread, and gets to empty its outbox before more arrives.
+                if is_crowded {
+                    tokio::task::yield_now().await;
+                }
             }
         }
         Ok(())
@@ -220,17 +235,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.write(Message::Binary(message), ended).await
     }
 
-    /// Writes a message, for as long as the client may take to read it and nothing else ends the connection.
+    /// Sends a message and what waits behind it.
+    async fn deliver(&mut self, first: Bytes, ended: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
+        let Self { socket, inbox, context, .. } = self;
+        let delivery = async {
+            let mut next = Some(first);
+            let mut fed = 0;
+            while let Some(message) = next {
+                context.metrics.bytes_out.inc_by(message.len() as u64);
+                socket.feed(Message::Binary(message)).await?;
+                fed += 1;
+                next = if fed < DELIVERY { inbox.try_next() } else { None };
+            }
+            socket.flush().await
+        };
+        let written = in_time(delivery, context.settings.limits.write, ended).await;
+        written.unwrap_or_else(|| Err(self.end()))
+    }
+
     async fn write(&mut self, message: Message, ended: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
-        tokio::select! {
-            biased;
-            written = timeout(self.context.settings.limits.write, self.socket.send(message)) => match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(End::Left),
-                Err(_) => Err(End::Refused(ErrorCode::SlowReader)),
-            },
-            () = ended => Err(self.end()),
-        }
+        let written = in_time(self.socket.send(message), self.context.settings.limits.write, ended).await;
+        written.unwrap_or_else(|| Err(self.end()))
     }
 
     /// Says why, closes, and reads on for a moment: a socket closed with unread data in it is reset, and
@@ -254,6 +279,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         // If it fails, the client has gone before the goodbye, which is fine too.
         let _ = timeout(self.context.settings.limits.farewell, goodbye).await;
     }
+}
+
+/// Writes for as long as the client may take to read. `None` if something else has ended the connection.
+async fn in_time(
+    writing: impl Future<Output = Result<(), SocketError>>,
+    limit: Duration,
+    ended: Pin<&mut impl Future<Output = ()>>,
+) -> Option<Result<(), End>> {
+    tokio::select! {
+        biased;
+        written = timeout(limit, writing) => Some(match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Left),
+            Err(_) => Err(End::Refused(ErrorCode::SlowReader)),
+        }),
+        () = ended => None,
+    }
+}
+
+/// The first multiple of [`PING_GRID`] from then on.
+fn on_the_grid(instant: Instant) -> Instant {
+    let into = instant.saturating_duration_since(*PING_ORIGIN).as_millis() % PING_GRID.as_millis();
+    instant + (PING_GRID - Duration::from_millis(into as u64))
 }
 
 /// Returns when a pause is over; never, where there is none.

@@ -118,22 +118,22 @@ impl Seat {
         Ok(())
     }
 
-    /// Relays a signal, byte for byte.
-    pub(crate) fn signal(&self, to: Option<PeerId>, signal: &RawValue) -> Result<(), ErrorCode> {
+    /// Relays a signal, byte for byte. Whether the addressee should be given time to read is the answer.
+    pub(crate) fn signal(&self, to: Option<PeerId>, signal: &RawValue) -> Result<bool, ErrorCode> {
         let event = encode_server(&ServerMessage::Room(RoomEvent::Signal { peer: self.peer, signal }));
         let state = self.hub.lock();
         match state.rooms.addressee(self.peer, to)? {
             Some(addressee) => {
-                if let Some(outbox) = state.outboxes.get(&addressee) {
-                    outbox.push(event);
-                }
                 self.hub.metrics.relayed.inc();
+                let outbox = state.outboxes.get(&addressee);
+                outbox.inspect(|outbox| outbox.push(event));
+                Ok(outbox.is_some_and(Outbox::is_crowded))
             }
             None => {
                 self.hub.metrics.dropped.inc();
+                Ok(false)
             }
         }
-        Ok(())
     }
 }
 

@@ -65,7 +65,22 @@ impl Outbox {
     }
 }
 
+impl Outbox {
+    /// Whether more than half of what may wait does, at the next message or two.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.sender.capacity() < self.sender.max_capacity() / 2
+            || self.gauge.waiting_bytes.load(Ordering::Relaxed) > self.gauge.max_bytes / 2
+    }
+}
+
 impl Inbox {
+    /// A message that is there already.
+    pub(crate) fn try_next(&mut self) -> Option<Bytes> {
+        let message = self.receiver.try_recv().ok()?;
+        self.gauge.waiting_bytes.fetch_sub(message.len(), Ordering::Relaxed);
+        Some(message)
+    }
+
     /// The next message. `None` once the hub has let go of the client.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
         let message = self.receiver.recv().await?;
