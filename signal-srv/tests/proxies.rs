@@ -215,16 +215,16 @@ fn server() -> Program {
 async fn behind_nginx() {
     let Some(program) = program("ROOMCAM_NGINX", &["/usr/sbin/nginx", "/usr/local/sbin/nginx"]) else { return };
     let (dir, mut server) = (tempfile::tempdir().unwrap(), server());
-    let proxy =
-        proxy(dir.path(), &server.url(), |dir, server, address, files| nginx(&program, dir, server, address, files));
-    assert_serves(server, &proxy.await).await;
+    let url = server.url();
+    let started = proxy(dir.path(), &url, |dir, server, address, files| nginx(&program, dir, server, address, files));
+    assert_serves(server, &started.await).await;
 }
 
 #[tokio::test]
 async fn behind_caddy() {
     let Some(program) = program("ROOMCAM_CADDY", &["/usr/bin/caddy", "/usr/local/bin/caddy"]) else { return };
     let (dir, mut server) = (tempfile::tempdir().unwrap(), server());
-    let proxy =
-        proxy(dir.path(), &server.url(), |dir, server, address, files| caddy(&program, dir, server, address, files));
-    assert_serves(server, &proxy.await).await;
+    let url = server.url();
+    let started = proxy(dir.path(), &url, |dir, server, address, files| caddy(&program, dir, server, address, files));
+    assert_serves(server, &started.await).await;
 }
