@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
+const ASK_EVERY: Duration = Duration::from_millis(50);
 const SHUTTING_DOWN: &str = "The server is stopping; connect again after a random delay.";
 
 #[tokio::test]
@@ -106,7 +107,9 @@ async fn it_says_to_the_last_that_it_is_not_ready() {
         assert!(ask(operators, "/metrics").await.unwrap().contains("signal_srv_websockets 1"));
         while TcpStream::connect(address).await.is_ok() {}
         // Whoever looks in the end finds nobody.
-        while ask(operators, "/readyz").await.is_ok() {}
+        while ask(operators, "/readyz").await.is_ok() {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     };
     let ((), stats) = within(async { tokio::join!(questions, server.join()) }).await;
     assert_eq!(stats.unwrap().leaves, 1);

@@ -26,6 +26,7 @@ mod kernel;
 mod libcamera;
 mod package;
 mod progress;
+mod proxies;
 mod run;
 mod smoke;
 mod soak;

@@ -76,11 +76,19 @@ const READERS: &[Package] = &[Package {
     present: || program("pdftoppm").is_some(),
 }];
 
-const SERVICE: &[Package] = &[Package {
-    apt: &["systemd"],
-    generic: "systemd-analyze (it looks at the server's units)",
-    present: || program("systemd-analyze").is_some(),
-}];
+const SERVICE: &[Package] = &[
+    Package {
+        apt: &["systemd"],
+        generic: "systemd-analyze (it looks at the server's units)",
+        present: || program("systemd-analyze").is_some(),
+    },
+    Package {
+        apt: &["nftables"],
+        generic: "nft (it plays a network that is gone)",
+        present: || administration("nft").is_some(),
+    },
+    Package { apt: &["iproute2"], generic: "ip (iproute2)", present: || administration("ip").is_some() },
+];
 
 const PACKAGE: &[Package] = &[
     Package {
@@ -228,6 +236,31 @@ fn install(packages: &[&str]) -> Result<()> {
     }
     apt(root, &["update"])?;
     apt(root, &[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+/// The files of a package, without installing it: nothing of it is started. Below `folder`, as they would be below `/`.
+pub(crate) fn unpack(package: &str, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let download = || {
+        let mut command = Command::new("apt-get");
+        command.current_dir(folder).args(["download", package]);
+        run::to_the_end_silently(&mut command)
+    };
+    if download().is_err() {
+        // Most likely the lists are older than what there is.
+        if is_root() {
+            apt(true, &["update"])?;
+        }
+        download()?;
+    }
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        let file = entry.with_context(|| format!("cannot list {}", folder.display()))?.path();
+        if file.extension().is_some_and(|extension| extension == "deb") {
+            run::to_the_end(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(folder))?;
+            fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn apt(root: bool, arguments: &[&str]) -> Result<()> {

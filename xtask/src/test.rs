@@ -12,6 +12,7 @@ use crate::appliance;
 use crate::check;
 use crate::package;
 use crate::progress::{Shown, Step, strong};
+use crate::proxies;
 use crate::run;
 use crate::smoke;
 use crate::system::{self, Purpose};
@@ -182,9 +183,9 @@ fn report(outcomes: &[Outcome], took: Duration) -> ExitCode {
 }
 
 fn rust(tally: &mut Tally) -> Result<()> {
-    run::to_the_end_reading(workspace::cargo().arg("test").args(workspace::ALL).arg("--no-fail-fast"), |line| {
-        tally.read(line);
-    })
+    let mut tests = workspace::cargo();
+    tests.arg("test").args(workspace::ALL).arg("--no-fail-fast").envs(proxies::fetched());
+    run::to_the_end_reading(&mut tests, |line| tally.read(line))
 }
 
 fn end_to_end(browser: &str, tally: &mut Tally) -> Result<()> {
