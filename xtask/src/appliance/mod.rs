@@ -120,8 +120,7 @@ pub(crate) fn twice(tally: &mut Tally) -> Result<()> {
         println!("  left out: {CARD} names a card that was not made here");
         return Ok(());
     }
-    let built = image::build(&image::Arguments::uncompressed())?;
-    if let Some(stage) = image::again(&built)? {
+    if let Some(stage) = image::twice()? {
         bail!("made a second time, the {stage} is another; both are in {}", workspace::target().display());
     }
     tally.passed += 1;
