@@ -86,6 +86,13 @@ impl Admission {
         Ok(Ticket { admission: Arc::clone(self), client, kind: Kind::Socket })
     }
 
+    /// Whether nobody has a place.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn is_empty(&self) -> bool {
+        let places = self.lock();
+        places.sockets == 0 && places.clients.is_empty()
+    }
+
     /// A panic elsewhere must not end every session: the counts are consistent between operations.
     fn lock(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)

@@ -22,6 +22,9 @@ mod client;
 pub mod config;
 mod connection;
 mod drain;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod hub;
 mod limits;

@@ -5,6 +5,7 @@
 //! test    system packages ▶ check's quick parts ▶ cargo test ▶ page ▶ end to end ▶ guest, then one sum
 //! check   formatting, lints, fences, dependencies, page
 //! soak    release build ▶ trouble of all kinds, for as long as one likes
+//! fuzz    cargo-fuzz on the bodies that the property tests run
 //! bench   figures beside their goals
 //! cross   sysroot ▶ the agent for another machine
 //! image   Debian ▶ stage ▶ root, initramfs ▶ card
@@ -21,6 +22,7 @@ mod cross;
 mod debian;
 mod demo;
 mod fences;
+mod fuzz;
 mod image;
 mod kernel;
 mod libcamera;
@@ -59,6 +61,8 @@ enum Command {
     Check(check::Arguments),
     /// Trouble a program for a while, and look whether it leaves a trace
     Soak(soak::Arguments),
+    /// Look for inputs that what reads the network does not bear
+    Fuzz(fuzz::Arguments),
     /// Measure, and print each figure beside its goal
     Bench(bench::Arguments),
     /// Build the agent for another machine, such as a Raspberry Pi
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Cross(arguments) => cross::run(&arguments),
         Command::Image(arguments) => image::run(&arguments),

@@ -15,6 +15,9 @@
 
 mod codec;
 mod error_code;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod id;
 pub mod limits;
 mod message;

@@ -30,6 +30,33 @@ const FLOOD_OF_TALK: usize = 60;
 /// Events that may wait; who hears more than that waits.
 const EVENTS: usize = 1024;
 
+/// Who is in a room by right.
+struct Member {
+    role: Option<Role>,
+    handle: MemberHandle,
+    /// Signals that it may send now, and when that was so: half of what the server allows to everybody.
+    allowance: (f64, Instant),
+}
+
+/// Signals a second, and at once.
+const RATE: f64 = 10.0;
+const BURST: f64 = 30.0;
+
+impl Member {
+    fn new(role: Option<Role>, handle: MemberHandle) -> Self {
+        Self { role, handle, allowance: (BURST, Instant::now()) }
+    }
+
+    /// Whether it may send one more.
+    fn may_say(&mut self) -> bool {
+        let (left, since) = self.allowance;
+        let left = BURST.min(left + since.elapsed().as_secs_f64() * RATE);
+        let may = left >= 1.0;
+        self.allowance = (if may { left - 1.0 } else { left }, Instant::now());
+        may
+    }
+}
+
 struct Room {
     ground: Arc<Ground>,
     rng: Rng,
@@ -38,7 +65,7 @@ struct Room {
     /// Whether it is a room of roles.
     roles: bool,
     ledger: Ledger,
-    members: BTreeMap<PeerId, (Option<Role>, MemberHandle)>,
+    members: BTreeMap<PeerId, Member>,
     events: mpsc::Receiver<(PeerId, Event)>,
     sender: mpsc::Sender<(PeerId, Event)>,
     /// Who has been asked to end, and who was asked whether all was read.
@@ -103,7 +130,7 @@ impl Room {
         if !self.roles {
             return (self.members.len() < 2).then_some(None);
         }
-        let cameras = self.members.values().filter(|(role, _)| *role == Some(Role::Camera)).count();
+        let cameras = self.members.values().filter(|member| member.role == Some(Role::Camera)).count();
         let camera = cameras == 0 || (cameras < 3 && self.rng.u8(0..4) == 0);
         (self.members.len() < MOST).then_some(Some(if camera { Role::Camera } else { Role::Viewer }))
     }
@@ -112,7 +139,7 @@ impl Room {
         let Some(role) = self.vacancy() else { return Ok(()) };
         let client = self.enter(role, self.from).await?;
         let peer = client.peer;
-        self.members.insert(peer, (role, MemberHandle::start(client, self.sender.clone())));
+        self.members.insert(peer, Member::new(role, MemberHandle::start(client, self.sender.clone())));
         self.settle().await
     }
 
@@ -143,18 +170,18 @@ impl Room {
             return Ok(());
         }
         self.read.clear();
-        for (_, member) in self.members.values() {
-            member.check().await?;
+        for member in self.members.values() {
+            member.handle.check().await?;
         }
         let all = self.members.len();
         self.listen_until("pongs", |room| room.read.len() >= all).await
     }
 
     async fn leave(&mut self, peer: PeerId) -> Result<()> {
-        let Some((_, member)) = self.members.remove(&peer) else { return Ok(()) };
+        let Some(member) = self.members.remove(&peer) else { return Ok(()) };
         self.ground.tally.count("leave");
         self.ledger.leaving(peer, true);
-        member.leave().await?;
+        member.handle.leave().await?;
         self.listen_until("the end of a connection", |room| room.ended.contains(&peer)).await?;
         self.ended.clear();
         self.settle().await
@@ -163,15 +190,15 @@ impl Room {
     /// Without a word: a program that was killed, a network that broke.
     async fn somebody_vanishes(&mut self) -> Result<()> {
         let Some(peer) = self.anybody() else { return Ok(()) };
-        let role = self.members.get(&peer).and_then(|(role, _)| *role);
+        let role = self.members.get(&peer).and_then(|member| member.role);
         if self.ledger.hearers(peer, role).is_empty() {
             // Nobody would tell when its place is free.
             return self.leave(peer).await;
         }
-        let Some((_, member)) = self.members.remove(&peer) else { return Ok(()) };
+        let Some(member) = self.members.remove(&peer) else { return Ok(()) };
         self.ground.tally.count("vanish");
         self.ledger.leaving(peer, false);
-        member.vanish(self.rng.bool()).await?;
+        member.handle.vanish(self.rng.bool()).await?;
         self.listen_until("the end of a connection", |room| room.ended.contains(&peer)).await?;
         self.ended.clear();
         self.settle().await
@@ -189,7 +216,7 @@ impl Room {
             }
         }
         // Of a camera everybody hears, of a viewer the cameras: somebody has to.
-        let has_camera = self.members.values().any(|(role, _)| *role == Some(Role::Camera));
+        let has_camera = self.members.values().any(|member| member.role == Some(Role::Camera));
         let is_camera = !has_camera || self.rng.u8(0..4) == 0;
         let role = self.roles.then_some(if is_camera { Role::Camera } else { Role::Viewer });
         // An address of its own, which can be cut off.
@@ -203,7 +230,7 @@ impl Room {
         self.ledger.goes_wild(rogue);
         self.ledger.leaving(rogue, false);
         self.ground.tally.count(mischief.name());
-        let to = self.members.iter().find(|(_, (other, _))| *other != role || role.is_none()).map(|(peer, _)| *peer);
+        let to = self.members.iter().find(|(_, other)| other.role != role || role.is_none()).map(|(peer, _)| *peer);
         let join = match role {
             None => Join::Pair { room: self.id },
             Some(role) => Join::Role { room: self.id, role },
@@ -237,9 +264,11 @@ impl Room {
         let Some(peer) = self.anybody() else { return Ok(()) };
         let addressees = self.ledger.addressees(peer);
         let Some(to) = self.rng.choice(addressees.iter()).copied() else { return Ok(()) };
-        // Below what one may send in the long run, bursts included.
         let count = if self.rng.u8(0..10) == 0 { self.rng.u8(5..20) } else { self.rng.u8(1..3) };
         for _ in 0..count {
+            if !self.may_say(peer) {
+                break;
+            }
             let text = self.signal(peer);
             let to = self.roles.then_some(to);
             self.ledger.saying(peer, to, &text, Instant::now());
@@ -252,6 +281,9 @@ impl Room {
     /// To one who does not read: as much as it takes.
     async fn talk_at(&mut self, rogue: PeerId) -> Result<()> {
         let Some(peer) = self.anybody() else { return Ok(()) };
+        if !self.may_say(peer) {
+            return Ok(());
+        }
         let text = format!("\"{}\"", "x".repeat(60_000));
         self.say(peer, self.roles.then_some(rogue), &text).await
     }
@@ -259,18 +291,22 @@ impl Room {
     /// To somebody in another room, who must not hear it: there nothing is due.
     async fn misdirected(&mut self) -> Result<()> {
         let (Some(peer), Some(to)) = (self.anybody(), self.ground.any_id(&mut self.rng)) else { return Ok(()) };
-        if !self.roles || self.members.contains_key(&to) {
+        if !self.roles || self.members.contains_key(&to) || !self.may_say(peer) {
             return Ok(());
         }
         self.ground.tally.count("misdirected signal");
         self.say(peer, Some(to), "\"not for you\"").await
     }
 
+    fn may_say(&mut self, peer: PeerId) -> bool {
+        self.members.get_mut(&peer).is_some_and(Member::may_say)
+    }
+
     async fn say(&self, peer: PeerId, to: Option<PeerId>, text: &str) -> Result<()> {
         let signal: &RawValue = serde_json::from_str(text).context("not JSON")?;
         let message: Bytes = encode_client(&ClientMessage::Signal { to, signal });
-        let Some((_, member)) = self.members.get(&peer) else { bail!("{peer} is not there") };
-        member.say(message).await
+        let Some(member) = self.members.get(&peer) else { bail!("{peer} is not there") };
+        member.handle.say(message).await
     }
 
     /// JSON that nobody else has said, written in a way that nobody would write it in again: it has to arrive byte for byte.
