@@ -27,7 +27,7 @@ fn rows() -> Vec<Row> {
         row("RSS per connection, idle", &["idle_bytes_each"], 1e3, "KB", None),
         row("RSS per connection, after signaling", &["signaled_bytes_each"], 1e3, "KB", Some(24.0)),
         row("CPU per join", &["join_cpu_us"], 1.0, "us", Some(280.0)),
-        row("CPU of idle connections", &["idle_cpu_percent"], 1.0, "% of a core", Some(1.0)),
+        row("part of a core that idle connections take", &["idle_cpu_percent"], 1.0, "%", Some(1.0)),
         row("round trip, p50", &["p50_us"], 1.0, "us", Some(100.0)),
         row("round trip, p99", &["p99_us"], 1.0, "us", Some(160.0)),
         row("messages a second then", &["rate"], 1.0, "/s", None),
