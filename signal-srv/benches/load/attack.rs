@@ -69,7 +69,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         clients: clients.next_multiple_of(2),
         size: 2048,
         network: NETWORK,
-        burst: 1,
     };
     let crowd = Crowd::new(plan);
     crowd.prepare();

@@ -34,8 +34,6 @@ pub struct Plan {
     pub clients: usize,
     /// Bytes of a signal.
     pub size: usize,
-    /// Signals that a client sends in a row when the server is saturated.
-    pub burst: u64,
     /// Third byte of the first address that clients connect from.
     pub network: u8,
 }
@@ -55,6 +53,8 @@ pub struct Shared {
     waiting: RefCell<Vec<u64>>,
     /// So many rooms are busy, if signals are answered at once.
     window: Cell<Option<usize>>,
+    /// Signals that a client sends in a row then.
+    burst: Cell<u64>,
     pub arrived: Cell<u64>,
     pub sent: Cell<u64>,
     pub disorder: Cell<u64>,
@@ -88,6 +88,7 @@ impl Crowd {
             turns: RefCell::default(),
             waiting: RefCell::default(),
             window: Cell::default(),
+            burst: Cell::new(1),
             arrived: Cell::default(),
             sent: Cell::default(),
             disorder: Cell::default(),
@@ -156,8 +157,10 @@ impl Crowd {
         self.shared.signal(client, 1);
     }
 
-    /// So many rooms at a time talk as fast as they can, each in its turn.
-    pub fn saturate(&self, rooms: usize) {
+    /// So many rooms at a time talk as fast as they can, each in its turn, with so many signals in a row.
+    pub fn saturate(&self, rooms: usize, burst: u64) {
+        self.shared.burst.set(burst);
+        self.shared.turns.borrow_mut().fill(0);
         let rooms = rooms.min(self.rooms());
         self.shared.window.set(Some(rooms));
         for room in 0..rooms {
@@ -332,7 +335,7 @@ impl Shared {
             if *waiting > 0 {
                 return Signal(0);
             }
-            *waiting = self.plan.burst;
+            *waiting = self.burst.get();
         }
         let left = {
             let turns = &mut self.turns.borrow_mut()[room];
@@ -343,7 +346,7 @@ impl Shared {
             self.begin((room + window) % (self.plan.clients / 2));
             return Signal(0);
         }
-        Signal(self.plan.burst)
+        Signal(self.burst.get())
     }
 
     /// The next room that is not busy has its turn.
@@ -352,8 +355,8 @@ impl Shared {
         let free = (room..room + rooms).map(|room| room % rooms).find(|room| self.turns.borrow()[*room] == 0);
         let Some(room) = free else { return };
         self.turns.borrow_mut()[room] = TURNS;
-        self.waiting.borrow_mut()[room] = self.plan.burst;
-        self.signal(2 * room, self.plan.burst);
+        self.waiting.borrow_mut()[room] = self.burst.get();
+        self.signal(2 * room, self.burst.get());
     }
 
     fn signal(&self, client: usize, count: u64) {

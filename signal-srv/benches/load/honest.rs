@@ -59,14 +59,8 @@ pub async fn run(options: Options) -> anyhow::Result<Figures> {
         tls: attack.tls.then(|| tls::connector(64)).transpose()?,
         receive_buffer: None,
     };
-    let plan = |clients, network| Plan {
-        target: target.clone(),
-        dialect: attack.dialect,
-        clients,
-        size: 2048,
-        network,
-        burst: 1,
-    };
+    let plan =
+        |clients, network| Plan { target: target.clone(), dialect: attack.dialect, clients, size: 2048, network };
     let mut members = Crowd::new(plan(2 * ROOMS, 1));
     ensure!(members.join(16).await, "not everybody was let in: {:?}", members.shared.reasons.borrow());
     let rooms_joined = (attack.seconds * 1000) / NEWCOMERS.as_millis() as u64 + 1;

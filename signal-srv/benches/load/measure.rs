@@ -75,11 +75,10 @@ pub struct Figures {
     pub p50_us: Option<f64>,
     pub p99_us: Option<f64>,
     pub steady_cpu_us: Option<f64>,
-    pub saturated_cpu_us: Option<f64>,
-    pub saturated_rate: Option<f64>,
-    pub saturated_busy_percent: Option<f64>,
-    /// Of the generator meanwhile: where it is as busy as it can be, the server is not.
-    pub generator_busy_percent: Option<f64>,
+    /// Clients send one signal at a time.
+    pub single: Option<Saturated>,
+    /// Clients send some in a row.
+    pub burst: Option<Saturated>,
     pub storm_s: Option<f64>,
     pub storm_cpu_us: Option<f64>,
     pub storm_refused: Option<u64>,
@@ -93,6 +92,16 @@ pub struct Figures {
     pub reasons: BTreeMap<String, u64>,
 }
 
+/// Rooms signal as fast as they can.
+#[derive(Debug, Serialize)]
+pub struct Saturated {
+    pub cpu_us: f64,
+    pub rate: f64,
+    pub busy_percent: f64,
+    /// Of the generator: where it is as busy as it can be, the server is not.
+    pub generator_busy_percent: f64,
+}
+
 pub async fn run(options: Options) -> anyhow::Result<Figures> {
     let tls = options.tls.then(|| tls::connector(options.clients)).transpose()?;
     let mut crowd = Crowd::new(Plan {
@@ -101,7 +110,6 @@ pub async fn run(options: Options) -> anyhow::Result<Figures> {
         clients: options.clients / 2 * 2,
         size: options.size,
         network: 1,
-        burst: options.burst,
     });
     let mut run = Run { pid: options.pid, clients: (options.clients / 2 * 2) as f64, figures: Figures::default() };
     let wants = |step| options.only.contains(&step);
@@ -118,7 +126,7 @@ pub async fn run(options: Options) -> anyhow::Result<Figures> {
     }
     if wants(Step::Relay) {
         run.steady(&crowd, options.rate, options.seconds).await?;
-        run.saturated(&crowd, options.window, options.seconds).await?;
+        run.saturated(&crowd, &options).await?;
     }
     let shared = std::rc::Rc::clone(&crowd.shared);
     run.figures.missing = shared.sent.get() as i64 - shared.arrived.get() as i64;
@@ -214,21 +222,29 @@ impl Run {
         Ok(())
     }
 
-    async fn saturated(&mut self, crowd: &Crowd, window: usize, seconds: u64) -> anyhow::Result<()> {
-        crowd.saturate(window);
+    async fn saturated(&mut self, crowd: &Crowd, options: &Options) -> anyhow::Result<()> {
+        self.figures.single = Some(self.saturated_by(crowd, options, 1).await?);
+        self.figures.burst = Some(self.saturated_by(crowd, options, options.burst).await?);
+        Ok(())
+    }
+
+    async fn saturated_by(&self, crowd: &Crowd, options: &Options, burst: u64) -> anyhow::Result<Saturated> {
+        crowd.saturate(options.window, burst);
         sleep(Duration::from_secs(2)).await;
         let ours = || process::cpu(std::process::id());
         let (begun, arrived) = (Instant::now(), crowd.shared.arrived.get());
         let (before, ours_before) = (process::cpu(self.pid)?, ours()?);
-        sleep(Duration::from_secs(seconds)).await;
-        let (took, used, ours) = (begun.elapsed(), process::cpu(self.pid)? - before, ours()? - ours_before);
+        sleep(Duration::from_secs(options.seconds)).await;
+        let (took, used, ours) =
+            (begun.elapsed().as_secs_f64(), process::cpu(self.pid)? - before, ours()? - ours_before);
         let relayed = (crowd.shared.arrived.get() - arrived) as f64;
         crowd.calm().await;
-        self.figures.saturated_cpu_us = Some(1e6 * used / relayed);
-        self.figures.saturated_rate = Some(relayed / took.as_secs_f64());
-        self.figures.generator_busy_percent = Some(ours / took.as_secs_f64() * 100.0);
-        self.figures.saturated_busy_percent = Some(used / took.as_secs_f64() * 100.0);
-        Ok(())
+        Ok(Saturated {
+            cpu_us: 1e6 * used / relayed,
+            rate: relayed / took,
+            busy_percent: used / took * 100.0,
+            generator_busy_percent: ours / took * 100.0,
+        })
     }
 
     /// All connections break, all clients come back at once.
