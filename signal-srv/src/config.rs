@@ -18,9 +18,14 @@ use crate::client::Proxies;
 use crate::logging::LogFormat;
 use crate::origin::Origins;
 
+use self::ice::UsableIceServer;
 use self::limits::LimitKeys;
+pub use self::tls::{Acme, Tls};
+use self::tls::{AcmeUrl, Contact, Domain, Domains, TlsKeys, TlsMode};
 
+mod ice;
 mod limits;
+mod tls;
 
 /// What the environment's keys begin with.
 const PREFIX: &str = "SIGNAL_SRV_";
@@ -39,6 +44,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How to encrypt.
     pub tls: Tls,
+    /// Where those who come without encryption are sent on to it; nowhere, unless the operator says.
+    pub redirect: Option<SocketAddr>,
     /// Whether a proxy in front does TLS.
     pub behind_proxy: bool,
     /// Whose `X-Forwarded-For` is believed.
@@ -57,25 +64,6 @@ pub struct Config {
     pub limits: Limits,
 }
 
-/// Where the certificate comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tls {
-    /// Made by the server and kept.
-    SelfSigned {
-        /// Where `cert.pem` and `key.pem` are kept.
-        state_dir: PathBuf,
-    },
-    /// Brought by the operator.
-    Files {
-        /// The chain, PEM.
-        cert: PathBuf,
-        /// The private key, PEM.
-        key: PathBuf,
-    },
-    /// Plain HTTP.
-    Off,
-}
-
 impl Default for Config {
     /// A server for this machine alone: plain HTTP on loopback, on a port that is free.
     fn default() -> Self {
@@ -83,6 +71,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             metrics: None,
             tls: Tls::Off,
+            redirect: None,
             behind_proxy: false,
             trusted_proxies: Proxies::default(),
             origins: Origins::default(),
@@ -102,7 +91,7 @@ impl Default for Config {
     version,
     about = "Roomcam's signaling server: brings cameras and viewers together, and serves the viewer page.",
     after_help = "Every option but --config and --print-config is also a key of the configuration file (TOML, '_' for \
-                  '-') and an environment variable (SIGNAL_SRV_LISTEN, …). Flags come before the environment, the \
+                  '-', a list 'domains' for --domain) and an environment variable (SIGNAL_SRV_LISTEN, …). Flags come before the environment, the \
                   environment before the file. More keys: max_viewers, ice_servers, trusted_proxies, origins, and the \
                   table [limits] (SIGNAL_SRV_LIMITS_CONNECTIONS, …); --print-config shows them all."
 )]
@@ -122,7 +111,22 @@ pub struct Flags {
     /// Private key, PEM, for --tls files
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Where the self-signed certificate is kept [default: $STATE_DIRECTORY, $XDG_STATE_HOME/signal-srv or
+    /// A name of this server, for --tls acme; several times for several
+    #[arg(long = "domain", value_name = "NAME")]
+    domains: Vec<Domain>,
+    /// Mail address that the authority may write to, for --tls acme [default: none]
+    #[arg(long, value_name = "MAIL")]
+    acme_contact: Option<Contact>,
+    /// The authority's directory, for --tls acme [default: Let's Encrypt]
+    #[arg(long, value_name = "URL")]
+    acme_directory: Option<AcmeUrl>,
+    /// Who vouches for the authority's own address, PEM, for --tls acme [default: those that the system trusts]
+    #[arg(long, value_name = "FILE")]
+    acme_ca: Option<PathBuf>,
+    /// Address and port, usually of port 80, where plain HTTP is sent on to HTTPS [default: none]
+    #[arg(long, value_name = "ADDR")]
+    redirect: Option<SocketAddr>,
+    /// Where the certificate is kept that the server made or ordered [default: $STATE_DIRECTORY, $XDG_STATE_HOME/signal-srv or
     /// ~/.local/state/signal-srv]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -143,14 +147,6 @@ pub struct Flags {
     pub print_config: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-enum TlsMode {
-    SelfSigned,
-    Files,
-    Off,
-}
-
 /// The keys, from one source or merged, and as they are printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -165,6 +161,16 @@ struct Keys {
     cert: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domains: Option<Domains>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme_contact: Option<Contact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme_directory: Option<AcmeUrl>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acme_ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_dir: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,11 +197,6 @@ struct Keys {
 #[serde(try_from = "usize", into = "usize")]
 struct MaxViewers(usize);
 
-/// One that a browser takes: W3C WebRTC §4.4.1.6 has it throw on any other.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "IceServer", into = "IceServer")]
-struct UsableIceServer(IceServer);
-
 /// How the value of an environment variable is read.
 #[derive(Clone, Copy)]
 enum Form {
@@ -205,12 +206,17 @@ enum Form {
     Toml,
 }
 
-const KEYS: [(&str, Form); 13] = [
+const KEYS: [(&str, Form); 18] = [
     ("listen", Form::Text),
     ("metrics", Form::Text),
     ("tls", Form::Text),
     ("cert", Form::Text),
     ("key", Form::Text),
+    ("domains", Form::Toml),
+    ("acme_contact", Form::Text),
+    ("acme_directory", Form::Text),
+    ("acme_ca", Form::Text),
+    ("redirect", Form::Text),
     ("state_dir", Form::Text),
     ("behind_proxy", Form::Toml),
     ("trusted_proxies", Form::Toml),
@@ -260,8 +266,20 @@ pub enum ConfigError {
     /// Files without `tls = "files"`.
     #[error("--cert and --key are used with --tls files only; add it, or leave them out")]
     FilesUnused,
+    /// `tls = "acme"` without a name.
+    #[error("--tls acme needs --domain NAME (in a file: domains = [\"NAME\"]): what the certificate is to be for")]
+    DomainMissing,
+    /// More names than a certificate has.
+    #[error("--tls acme is for {1} domains at most, and there are {0}")]
+    TooManyDomains(usize, usize),
+    /// An order without `tls = "acme"`.
+    #[error("--domain and --acme-… are used with --tls acme only; add it, or leave them out")]
+    AcmeUnused,
+    /// A redirect to what is not there.
+    #[error("--redirect sends clients on to HTTPS, which --tls off does not serve; leave one of the two out")]
+    NothingToRedirectTo,
     /// Nowhere to keep the certificate.
-    #[error("there is no directory for the self-signed certificate: $HOME is not set; name one with --state-dir")]
+    #[error("there is no directory for the certificate: $HOME is not set; name one with --state-dir")]
     NoStateDir,
 }
 
@@ -287,11 +305,7 @@ impl Config {
 
     /// The configuration as a file would say it, credentials left out.
     pub fn to_toml(&self) -> String {
-        let (tls, cert, key, state_dir) = match &self.tls {
-            Tls::SelfSigned { state_dir } => (TlsMode::SelfSigned, None, None, Some(state_dir.clone())),
-            Tls::Files { cert, key } => (TlsMode::Files, Some(cert.clone()), Some(key.clone()), None),
-            Tls::Off => (TlsMode::Off, None, None, None),
-        };
+        let TlsKeys { tls, cert, key, domains, contact, directory, ca, state_dir } = TlsKeys::from(&self.tls);
         let redacted = |server: &IceServer| IceServer {
             credential: server.credential.as_ref().map(|_| "redacted".to_owned()),
             ..server.clone()
@@ -299,9 +313,14 @@ impl Config {
         let keys = Keys {
             listen: Some(self.listen),
             metrics: self.metrics,
-            tls: Some(tls),
+            tls,
             cert,
             key,
+            domains,
+            acme_contact: contact,
+            acme_directory: directory,
+            acme_ca: ca,
+            redirect: self.redirect,
             state_dir,
             behind_proxy: Some(self.behind_proxy),
             trusted_proxies: Some(self.trusted_proxies.clone()),
@@ -326,6 +345,11 @@ impl Keys {
             tls: self.tls.or(other.tls),
             cert: self.cert.or(other.cert),
             key: self.key.or(other.key),
+            domains: self.domains.or(other.domains),
+            acme_contact: self.acme_contact.or(other.acme_contact),
+            acme_directory: self.acme_directory.or(other.acme_directory),
+            acme_ca: self.acme_ca.or(other.acme_ca),
+            redirect: self.redirect.or(other.redirect),
             state_dir: self.state_dir.or(other.state_dir),
             behind_proxy: self.behind_proxy.or(other.behind_proxy),
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
@@ -342,20 +366,21 @@ impl Keys {
     fn decide(self, default_state_dir: impl FnOnce() -> Option<PathBuf>) -> Result<Config, ConfigError> {
         let listen = self.listen.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into());
         let behind_proxy = self.behind_proxy.unwrap_or(false);
-        if self.tls.is_none() && (self.cert.is_some() || self.key.is_some()) {
-            return Err(ConfigError::FilesUnused);
-        }
-        let tls = match self.tls.unwrap_or(TlsMode::SelfSigned) {
-            TlsMode::SelfSigned => {
-                Tls::SelfSigned { state_dir: self.state_dir.or_else(default_state_dir).ok_or(ConfigError::NoStateDir)? }
-            }
-            TlsMode::Files => Tls::Files {
-                cert: self.cert.ok_or(ConfigError::FileMissing("--cert"))?,
-                key: self.key.ok_or(ConfigError::FileMissing("--key"))?,
-            },
-            TlsMode::Off if listen.ip().is_loopback() || behind_proxy => Tls::Off,
-            TlsMode::Off => return Err(ConfigError::PlainText(listen)),
+        let keys = TlsKeys {
+            tls: self.tls,
+            cert: self.cert,
+            key: self.key,
+            domains: self.domains,
+            contact: self.acme_contact,
+            directory: self.acme_directory,
+            ca: self.acme_ca,
+            state_dir: self.state_dir,
         };
+        let tls = keys.decide(listen, behind_proxy, default_state_dir)?;
+        let redirect = self.redirect;
+        if redirect.is_some() && tls == Tls::Off {
+            return Err(ConfigError::NothingToRedirectTo);
+        }
         let max_viewers = self.max_viewers.map_or(ROLE_VIEWERS_DEFAULT, usize::from);
         let ice_servers = self.ice_servers.unwrap_or_default().into_iter().map(IceServer::from).collect();
         let log = self.log.unwrap_or_else(|| "info".to_owned());
@@ -370,6 +395,7 @@ impl Keys {
             listen,
             metrics,
             tls,
+            redirect,
             behind_proxy,
             trusted_proxies,
             origins,
@@ -397,60 +423,6 @@ impl From<MaxViewers> for usize {
     }
 }
 
-impl TryFrom<IceServer> for UsableIceServer {
-    type Error = &'static str;
-
-    fn try_from(server: IceServer) -> Result<Self, &'static str> {
-        if server.urls.is_empty() {
-            return Err("urls is empty");
-        }
-        for url in &server.urls {
-            let (is_turn, rest) = match url.split_once(':') {
-                Some(("stun" | "stuns", rest)) => (false, rest),
-                Some(("turn" | "turns", rest)) => (true, rest),
-                _ => return Err("a URL in urls must begin with stun:, stuns:, turn: or turns:"),
-            };
-            let address = match rest.split_once('?') {
-                None => rest,
-                Some((address, "transport=udp" | "transport=tcp")) if is_turn => address,
-                Some(_) => {
-                    return Err(
-                        "a URL in urls may end in ?transport=udp or ?transport=tcp, and only for turn: or turns:",
-                    );
-                }
-            };
-            if !is_host_and_port(address) {
-                return Err("a URL in urls is written like stun:host, turn:host:3478 or turn:[2001:db8::1]:3478");
-            }
-            if is_turn && (server.username.is_none() || server.credential.is_none()) {
-                return Err("a TURN server needs username and credential");
-            }
-        }
-        Ok(Self(server))
-    }
-}
-
-/// `host`, `host:port`, with an IPv6 address in brackets (RFC 7064 §3.1, RFC 7065 §3.1).
-fn is_host_and_port(address: &str) -> bool {
-    let (host_is_good, port) = match address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host.parse::<std::net::Ipv6Addr>().is_ok(), rest),
-        None => {
-            let (host, port) = address.split_at(address.find(':').unwrap_or(address.len()));
-            let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-            (!host.is_empty() && host.bytes().all(is_good), port)
-        }
-    };
-    let port_is_good =
-        |port: &str| port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    host_is_good && (port.is_empty() || port_is_good(port))
-}
-
-impl From<UsableIceServer> for IceServer {
-    fn from(server: UsableIceServer) -> Self {
-        server.0
-    }
-}
-
 fn from_flags(flags: &Flags) -> Keys {
     Keys {
         listen: flags.listen,
@@ -458,6 +430,11 @@ fn from_flags(flags: &Flags) -> Keys {
         tls: flags.tls,
         cert: flags.cert.clone(),
         key: flags.key.clone(),
+        domains: (!flags.domains.is_empty()).then(|| Domains(flags.domains.clone())),
+        acme_contact: flags.acme_contact.clone(),
+        acme_directory: flags.acme_directory.clone(),
+        acme_ca: flags.acme_ca.clone(),
+        redirect: flags.redirect,
         state_dir: flags.state_dir.clone(),
         behind_proxy: flags.behind_proxy.then_some(true),
         log: flags.log.clone(),

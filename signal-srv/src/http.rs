@@ -25,13 +25,13 @@ use include_dir::{Dir, include_dir};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
-use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::debug;
 
 use crate::admission::{Admission, Refusal, Ticket};
 use crate::connection::Context;
 use crate::metrics::{Metrics, Turned};
+use crate::readiness::Readiness;
 use crate::settings::Settings;
 
 static WEB: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web");
@@ -85,21 +85,21 @@ struct Asset {
     etag: HeaderValue,
 }
 
-/// The routes. `strict_transport` adds HSTS; once the shutdown has begun the server is not ready any more.
-pub(crate) fn router(strict_transport: bool, shutdown: CancellationToken) -> Router {
+/// The routes. `strict_transport` adds HSTS.
+pub(crate) fn router(strict_transport: bool, readiness: Readiness) -> Router {
     let secure = move |response: Response| async move { secured(response, strict_transport) };
     Router::new()
         .route("/", get(root))
         .route("/ws", get(upgrade))
         .route("/healthz", get(|| async { plain(StatusCode::OK, "ok\n") }))
-        .route("/readyz", get(|| async move { ready(&shutdown) }))
+        .route("/readyz", get(|| async move { ready(&readiness) }))
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .fallback(asset)
         .layer(map_response(secure))
 }
 
 /// What is for the operator alone, on an address of its own.
-pub(crate) fn operator_router(metrics: Arc<Metrics>, shutdown: CancellationToken) -> Router {
+pub(crate) fn operator_router(metrics: Arc<Metrics>, readiness: Readiness) -> Router {
     let metrics = move || async move {
         match metrics.text() {
             Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
@@ -109,15 +109,14 @@ pub(crate) fn operator_router(metrics: Arc<Metrics>, shutdown: CancellationToken
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { plain(StatusCode::OK, "ok\n") }))
-        .route("/readyz", get(|| async move { ready(&shutdown) }))
+        .route("/readyz", get(|| async move { ready(&readiness) }))
         .fallback(|| async { plain(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz.\n") })
 }
 
-fn ready(shutdown: &CancellationToken) -> Response {
-    if shutdown.is_cancelled() {
-        plain(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
-    } else {
-        plain(StatusCode::OK, "ready\n")
+fn ready(readiness: &Readiness) -> Response {
+    match readiness.obstacle() {
+        Some(obstacle) => plain(StatusCode::SERVICE_UNAVAILABLE, obstacle),
+        None => plain(StatusCode::OK, "ready\n"),
     }
 }
 

@@ -6,7 +6,8 @@
 //! ```text
 //! main.rs ── config.rs ── logging.rs ── service.rs  what systemd is told ── sockets.rs  what it passes
 //!    │
-//! server.rs   bind, accept, limits (limits.rs), shutdown (drain.rs); certificate (tls.rs, tls/self_signed.rs)
+//! server.rs   bind, accept, limits (limits.rs), shutdown (drain.rs); certificate (tls.rs, tls/)
+//!    │        redirect.rs: from port 80 to HTTPS; readiness.rs: whether clients should come
 //!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
 //! http.rs     the page, /healthz, /readyz, upgrade, if the page's origin may (origin.rs)
 //!    │
@@ -33,6 +34,8 @@ mod metrics;
 mod origin;
 mod outbox;
 mod rate;
+mod readiness;
+mod redirect;
 mod room;
 mod server;
 pub mod service;
@@ -41,7 +44,7 @@ mod sockets;
 mod tls;
 
 pub use client::Proxies;
-pub use config::{Config, Tls};
+pub use config::{Acme, Config, Tls};
 pub use hub::Stats;
 pub use limits::Limits;
 pub use origin::Origins;

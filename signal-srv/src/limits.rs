@@ -38,6 +38,10 @@ pub struct Limits {
     pub write: Duration,
     /// How often the certificate's files are looked at.
     pub certificate_check: Duration,
+    /// For one order to a certificate authority, from the first request to the certificate.
+    pub acme_order: Duration,
+    /// Until an order that failed is tried again for the first time; then twice as long each time, up to an hour.
+    pub acme_retry: Duration,
     /// The longest that it takes to dismiss all clients when the server stops; few are dismissed faster.
     pub drain: Duration,
     /// For `ERROR`, the close frame, its answer and whatever is still on the way.
@@ -70,6 +74,8 @@ impl Default for Limits {
             missed_pings: 2,
             write: Duration::from_secs(5),
             certificate_check: Duration::from_secs(10),
+            acme_order: Duration::from_secs(600),
+            acme_retry: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             farewell: Duration::from_secs(2),
             outbox_messages: 64,

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -36,11 +36,12 @@ use crate::connection::{self, Context};
 use crate::drain::{self, Drain};
 use crate::hub::{Hub, Stats};
 use crate::metrics::{Metrics, Open, Turned};
+use crate::readiness::Readiness;
 use crate::room::Rooms;
 use crate::settings::InEffect;
 use crate::sockets::Sockets;
-use crate::tls::{Certificate, TlsError};
-use crate::{Config, Tls, http};
+use crate::tls::{Certificate, TlsError, acme};
+use crate::{Config, Tls, http, redirect};
 
 /// Connections that the kernel holds until they are accepted: a reconnect storm of thousands of cameras
 /// must not be turned away to try again in three seconds. The kernel caps it at `net.core.somaxconn`.
@@ -48,6 +49,9 @@ const BACKLOG: u32 = 4096;
 
 /// Connections of operators and their programs at once.
 const OPERATORS: usize = 16;
+
+/// Connections that are sent on to HTTPS at once. Each is over with its first answer.
+const REDIRECTS: usize = 1024;
 
 /// Longest pause after a failed accept.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -63,15 +67,22 @@ const PULSE: Duration = Duration::from_millis(10);
 pub enum ServerError {
     /// The address is taken.
     #[error(
-        "{0} is in use: another program (another signal-srv?) listens there; stop it, or choose another address with \
-         --listen"
+        "{address} is in use: another program (another signal-srv?) listens there; stop it, or choose another address \
+         with {option}"
     )]
-    AddressInUse(SocketAddr),
+    AddressInUse {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What asked for it.
+        option: &'static str,
+    },
     /// The address cannot be listened on for another reason.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    #[error("cannot listen on {address}: {source}; choose another address with {option}")]
     Listen {
         /// The address asked for.
         address: SocketAddr,
+        /// What asked for it.
+        option: &'static str,
         /// What the operating system says.
         source: io::Error,
     },
@@ -81,6 +92,12 @@ pub enum ServerError {
          the way reads room codes. Use --tls self-signed or --tls files, or say --behind-proxy if a proxy in front does TLS"
     )]
     PlainText(SocketAddr),
+    /// A redirect to what is not there, on a socket that was passed.
+    #[error(
+        "a socket for redirects to HTTPS was passed (LISTEN_FDS), which --tls off does not serve; stop its unit, or choose \
+         another --tls"
+    )]
+    NothingToRedirectTo,
     /// No certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -94,6 +111,7 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
+    redirect_address: Option<SocketAddr>,
     secure: bool,
     certificate: Option<Arc<Certificate>>,
     /// As it was at the start: what of it cannot be changed since.
@@ -127,20 +145,22 @@ impl Server {
     pub async fn spawn_on(config: Config, sockets: Sockets) -> Result<Self, ServerError> {
         let certificate = Certificate::load(&config.tls)?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        let listen_error = |source| ServerError::Listen { address: config.listen, source };
-        let listener = match sockets.clients {
-            Some(socket) => TcpListener::from_std(socket).map_err(listen_error)?,
-            None => listen(config.listen)?,
-        };
-        let address = listener.local_addr().map_err(listen_error)?;
+        let (listener, address) = listener(sockets.clients, config.listen, "--listen")?;
         if config.tls == Tls::Off && !config.behind_proxy && !address.ip().is_loopback() {
             return Err(ServerError::PlainText(address));
         }
-        let operators = match sockets.metrics {
-            Some(socket) => Some(TcpListener::from_std(socket).map_err(listen_error)?),
-            None => config.metrics.map(listen).transpose()?,
+        let beside = |socket: Option<_>, address: Option<_>, option| {
+            // What was passed has an address of its own.
+            let address = address.or(socket.is_some().then_some(config.listen));
+            address.map(|address| listener(socket, address, option)).transpose()
         };
-        let metrics_address = operators.as_ref().and_then(|listener| listener.local_addr().ok());
+        let operators = beside(sockets.metrics, config.metrics, "--metrics")?;
+        let metrics_address = operators.as_ref().map(|(_, address)| *address);
+        let redirects = beside(sockets.redirect, config.redirect, "--redirect")?;
+        if redirects.is_some() && config.tls == Tls::Off {
+            return Err(ServerError::NothingToRedirectTo);
+        }
+        let redirect_address = redirects.as_ref().map(|(_, address)| *address);
 
         let shutdown = CancellationToken::new();
         let drained = CancellationToken::new();
@@ -151,11 +171,12 @@ impl Server {
         let settings = Arc::new(InEffect::new(&config));
         let streams = Arc::new(Semaphore::new(Admission::streams(&config.limits)));
         let (tasks, remaining) = (TaskTracker::new(), TaskTracker::new());
+        let readiness = Readiness { shutdown: shutdown.clone(), certificate: certificate.clone() };
         let secure = acceptor.is_some();
         let listening = Listening {
             listener,
             acceptor,
-            router: http::router(matches!(config.tls, Tls::Files { .. }), shutdown.clone()),
+            router: http::router(matches!(config.tls, Tls::Files { .. } | Tls::Acme(_)), readiness.clone()),
             streams: Arc::clone(&streams),
             hub: Arc::clone(&hub),
             admission: Arc::default(),
@@ -165,13 +186,27 @@ impl Server {
             drain: Arc::clone(&drain),
             tasks: tasks.clone(),
         };
+        // Whoever asks there is the same client, and has one share of both.
+        let redirects = redirects.zip(certificate.clone()).map(|((listener, _), certificate)| Listening {
+            listener,
+            acceptor: None,
+            router: redirect::router(certificate, address.port()),
+            streams: Arc::new(Semaphore::new(REDIRECTS)),
+            hub: Arc::clone(&hub),
+            admission: Arc::clone(&listening.admission),
+            settings: Arc::clone(&settings),
+            metrics: Arc::clone(&metrics),
+            shutdown: shutdown.clone(),
+            drain: Arc::clone(&drain),
+            tasks: tasks.clone(),
+        });
         let (ask, asked) = mpsc::channel(1);
         let pulse =
             Pulse { accept: ask, hub: Arc::clone(&hub), metrics: Arc::clone(&metrics), shutdown: shutdown.clone() };
-        let operators = operators.map(|listener| Listening {
+        let operators = operators.map(|(listener, _)| Listening {
             listener,
             acceptor: None,
-            router: http::operator_router(Arc::clone(&metrics), shutdown.clone()),
+            router: http::operator_router(Arc::clone(&metrics), readiness),
             streams: Arc::new(Semaphore::new(OPERATORS)),
             hub: Arc::clone(&hub),
             admission: Arc::default(),
@@ -184,6 +219,9 @@ impl Server {
             tasks: remaining.clone(),
         });
         let accepting = tasks.spawn(listening.run(Some(asked)));
+        if let Some(redirects) = redirects {
+            tasks.spawn(redirects.run(None));
+        }
         if let Some(operators) = operators {
             remaining.spawn(operators.run(None));
         }
@@ -197,14 +235,18 @@ impl Server {
         };
         let draining = remaining.spawn(stopping.run());
         if let Some(certificate) = &certificate {
-            tasks.spawn(look_after(Arc::clone(certificate), Arc::clone(&settings), shutdown.clone()));
+            tasks.spawn(Arc::clone(certificate).keep_current(Arc::clone(&settings), shutdown.clone()));
         }
         if let Some(address) = metrics_address {
             info!(url = %format_args!("http://{address}/metrics"), "metrics");
         }
+        if let Some(address) = redirect_address {
+            info!(url = %format_args!("http://{address}"), "redirecting to HTTPS");
+        }
         let server = Self {
             address,
             metrics_address,
+            redirect_address,
             secure,
             certificate,
             config,
@@ -236,6 +278,11 @@ impl Server {
         self.metrics_address
     }
 
+    /// Where plain HTTP is sent on to HTTPS, if it is anywhere.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        self.redirect_address
+    }
+
     /// The page's address, and with `ws` for `http` the WebSocket's.
     pub fn url(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
@@ -258,6 +305,7 @@ impl Server {
             (
                 config.listen,
                 config.metrics,
+                config.redirect,
                 config.tls.clone(),
                 config.behind_proxy,
                 config.log.clone(),
@@ -266,7 +314,7 @@ impl Server {
         };
         if fixed(new) != fixed(old) {
             warn!(
-                "changes of listen, metrics, tls, cert, key, state_dir, behind_proxy, log and log_format need a restart"
+                "changes of listen, metrics, redirect, tls and what belongs to it, behind_proxy, log and log_format need a restart"
             );
         }
         let (before, after) = (Admission::streams(&old.limits), Admission::streams(&new.limits));
@@ -275,8 +323,8 @@ impl Server {
         self.streams.forget_permits(before.saturating_sub(after));
         self.settings.replace(new);
         self.hub.change(new.max_viewers, new.limits.rooms_per_address, new.ice_servers.clone());
-        let (listen, metrics, tls, behind_proxy, log, log_format) = fixed(old);
-        self.config = Config { listen, metrics, tls, behind_proxy, log, log_format, ..config };
+        let (listen, metrics, redirect, tls, behind_proxy, log, log_format) = fixed(old);
+        self.config = Config { listen, metrics, redirect, tls, behind_proxy, log, log_format, ..config };
         if let Some(certificate) = &self.certificate {
             certificate.reload()?;
         }
@@ -390,25 +438,12 @@ impl Pulse {
     }
 }
 
-/// Loads the certificate anew when its files change, until the shutdown.
-async fn look_after(certificate: Arc<Certificate>, settings: Arc<InEffect>, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = sleep(settings.now().limits.certificate_check) => {}
-            () = shutdown.cancelled() => return,
-        }
-        let looked_after = Arc::clone(&certificate);
-        // Files can be on a disk that takes its time.
-        match tokio::task::spawn_blocking(move || looked_after.look_after()).await {
-            Ok(Ok(false)) => {}
-            Ok(Ok(true)) => info!(certificate = %certificate.path.display(), "the certificate was loaded anew"),
-            Ok(Err(error)) => error!(%error, "the new certificate cannot be used; the one before stays in use"),
-            Err(error) => error!(%error, "looking after the certificate failed"),
-        }
-    }
-}
-
-fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+/// The socket that was passed, or one on this address that `option` asked for; and where it is.
+fn listener(
+    passed: Option<std::net::TcpListener>,
+    address: SocketAddr,
+    option: &'static str,
+) -> Result<(TcpListener, SocketAddr), ServerError> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // So that a restart does not wait for the last connections' TIME_WAIT.
@@ -416,9 +451,14 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    listen().map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServerError::AddressInUse(address),
-        _ => ServerError::Listen { address, source },
+    let listener = || {
+        let listener = passed.map_or_else(listen, TcpListener::from_std)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listener().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ServerError::AddressInUse { address, option },
+        _ => ServerError::Listen { address, option, source },
     })
 }
 
@@ -552,12 +592,22 @@ async fn open_tls(
         context.metrics.turned_away(Turned::Tls);
     }
     match accepted {
+        Ok(Ok(mut stream)) if stream.get_ref().1.alpn_protocol() == Some(acme::PROTOCOL) => {
+            // It has seen what it wanted to see, and nothing else is to be had this way (RFC 8737 §3).
+            let _ = timeout(context.settings.limits.farewell, stream.shutdown()).await;
+        }
         Ok(Ok(stream)) => return open(stream, peer, router, context).await,
+        Ok(Err(error)) if is_for_want_of_a_certificate(&error) => debug!("there is no certificate yet"),
         Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => warn!(%error, "TLS handshake failed"),
         Ok(Err(error)) => debug!(%error, "TLS handshake broken off"),
         Err(_) => debug!("TLS handshake took too long"),
     }
     None
+}
+
+/// What is wrong with the client has a variant of its own.
+fn is_for_want_of_a_certificate(error: &io::Error) -> bool {
+    matches!(error.get_ref().and_then(|error| error.downcast_ref()), Some(rustls::Error::General(_)))
 }
 
 /// HTTP, and the WebSocket that it may end in.

@@ -11,6 +11,9 @@ use nix::sys::socket::{getsockopt, sockopt};
 /// The `FileDescriptorName=` of the socket for [`crate::Config::metrics`].
 const METRICS: &str = "metrics";
 
+/// That of the socket for [`crate::Config::redirect`].
+const REDIRECT: &str = "redirect";
+
 /// What was passed. Each takes the place of an address in the configuration.
 #[derive(Debug, Default)]
 pub struct Sockets {
@@ -18,6 +21,8 @@ pub struct Sockets {
     pub(crate) clients: Option<TcpListener>,
     /// For operators.
     pub(crate) metrics: Option<TcpListener>,
+    /// For those who are sent on to HTTPS.
+    pub(crate) redirect: Option<TcpListener>,
 }
 
 /// What is wrong with what was passed.
@@ -37,7 +42,7 @@ pub enum SocketsError {
     /// There can be only one.
     #[error(
         "more than one socket for clients was passed (LISTEN_FDS), {0:?} is one too many; a socket unit of its own with \
-         FileDescriptorName=metrics is for metrics, and [::]:443 is for IPv4 too"
+         FileDescriptorName=metrics is for metrics, one with redirect for port 80, and [::]:443 is for IPv4 too"
     )]
     TooMany(String),
 }
@@ -58,7 +63,11 @@ impl Sockets {
             let unusable = |source| SocketsError::Unusable { name: name.to_owned(), source };
             let Some(socket) = passed.take_tcp_listener(index).map_err(unusable)? else { continue };
             let socket = listening(socket).map_err(unusable)?;
-            let place = if name == METRICS { &mut sockets.metrics } else { &mut sockets.clients };
+            let place = match name {
+                METRICS => &mut sockets.metrics,
+                REDIRECT => &mut sockets.redirect,
+                _ => &mut sockets.clients,
+            };
             if place.replace(socket).is_some() {
                 return Err(SocketsError::TooMany(name.to_owned()));
             }

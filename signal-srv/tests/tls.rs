@@ -5,46 +5,21 @@
 mod common;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
+use common::tls::{handshake, kinds_of_two_handshakes};
 use common::{Client, room, within};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use signal_srv::{Config, Limits, Server, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::client_async;
 
 async fn self_signed(state_dir: &Path) -> Server {
     let tls = Tls::SelfSigned { state_dir: state_dir.to_owned() };
     Server::spawn(Config { tls, ..Config::default() }).await.unwrap()
-}
-
-/// A client's side of TLS that trusts `roots` and nothing else.
-fn trusting(roots: &Path) -> TlsConnector {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(roots).unwrap() {
-        store.add(certificate.unwrap()).unwrap();
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
-}
-
-async fn handshake(address: SocketAddr, name: &str, roots: &Path) -> io::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    within(trusting(roots).connect(name, stream)).await
 }
 
 async fn client(server: &Server, name: &str) -> Client<TlsStream<TcpStream>> {
@@ -178,17 +153,7 @@ fn config_of(dir: &tempfile::TempDir) -> Config {
 async fn who_comes_back_resumes() {
     let dir = tempfile::tempdir().unwrap();
     let server = self_signed(dir.path()).await;
-    let connector = trusting(server.certificate().unwrap());
-    let mut kinds = Vec::new();
-    for _ in 0..2 {
-        let stream = TcpStream::connect(server.address()).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = within(connector.connect(name, stream)).await.unwrap();
-        // The tickets come with the first data.
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-        within(stream.read_to_end(&mut Vec::new())).await.unwrap();
-        kinds.push(stream.get_ref().1.handshake_kind().unwrap());
-    }
+    let kinds = kinds_of_two_handshakes(server.address(), "localhost", server.certificate().unwrap()).await;
     assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
     common::stop(server).await;
 }

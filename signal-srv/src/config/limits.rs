@@ -77,6 +77,8 @@ keys! {
     drain_s: Seconds => drain,
     farewell_s: Seconds => farewell,
     certificate_check_s: Seconds => certificate_check,
+    acme_order_s: Seconds => acme_order,
+    acme_retry_s: Seconds => acme_retry,
     outbox_messages: Count => outbox_messages,
     outbox_bytes: Count => outbox_bytes,
 }

@@ -5,10 +5,9 @@
 //! expire or an address has been added. A client that was given the older file as its trust root
 //! (RFC 5280 §6.1.1: a name and a public key) therefore accepts the newer one too.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,7 +20,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, RootCertStore};
 use tracing::{info, warn};
 
-use super::{MADE, TlsError, is_reachable, provider, read, read_certificates, read_key};
+use super::files::{make_folder, read, read_certificates, read_key, write};
+use super::{MADE, TlsError, provider};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Below the 398 days beyond which some clients reject any certificate.
@@ -48,7 +48,7 @@ pub(super) fn prepare(state_dir: &Path) -> Result<(PathBuf, PathBuf), TlsError> 
         (true, true) => match check(&certificate, &key, &names, SystemTime::now())? {
             None => return Ok((certificate, key)),
             Some(stale) => {
-                make(state_dir, &certificate, &read_key_pair(&key)?, &names)?;
+                make(&certificate, &read_key_pair(&key)?, &names)?;
                 let reason = match stale {
                     Stale::Expires => "the old one has expired or is about to".to_owned(),
                     // Which address it is, is not for the log.
@@ -58,15 +58,14 @@ pub(super) fn prepare(state_dir: &Path) -> Result<(PathBuf, PathBuf), TlsError> 
             }
         },
         (false, true) => {
-            make(state_dir, &certificate, &read_key_pair(&key)?, &names)?;
+            make(&certificate, &read_key_pair(&key)?, &names)?;
             info!(certificate = %certificate.display(), "self-signed certificate made for the key that was there");
         }
         (false, false) => {
-            let written = |source| TlsError::Write { path: state_dir.to_owned(), source };
-            DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(written)?;
+            make_folder(state_dir)?;
             let pair = KeyPair::generate().map_err(TlsError::Make)?;
-            write(state_dir, &key, pair.serialize_pem().as_bytes(), 0o600)?;
-            make(state_dir, &certificate, &pair, &names)?;
+            write(&key, pair.serialize_pem().as_bytes(), 0o600)?;
+            make(&certificate, &pair, &names)?;
             info!(certificate = %certificate.display(), "self-signed certificate made");
         }
     }
@@ -133,9 +132,9 @@ fn read_key_pair(path: &Path) -> Result<KeyPair, TlsError> {
 }
 
 /// Makes the certificate for `names` and puts it in its place.
-fn make(state_dir: &Path, path: &Path, key: &KeyPair, names: &[String]) -> Result<(), TlsError> {
+fn make(path: &Path, key: &KeyPair, names: &[String]) -> Result<(), TlsError> {
     let certificate = sign(key, names, SystemTime::now()).map_err(TlsError::Make)?;
-    write(state_dir, path, certificate.pem().as_bytes(), 0o644)
+    write(path, certificate.pem().as_bytes(), 0o644)
 }
 
 fn sign(key: &KeyPair, names: &[String], now: SystemTime) -> Result<rcgen::Certificate, rcgen::Error> {
@@ -183,22 +182,13 @@ fn names_of_this_machine() -> Result<Vec<String>, TlsError> {
     Ok(names)
 }
 
-/// Replaces a file so that after a power cut either the old or the new one is there, whole.
-fn write(dir: &Path, path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
-    let temporary = path.with_extension("pem.new");
-    let replace = || -> io::Result<()> {
-        // What a power cut left behind may have other permissions.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(dir)?.sync_all()
-    };
-    replace().map_err(|source| TlsError::Write { path: path.to_owned(), source })
+/// An address that others may reach this machine under: not loopback, and not link-local IPv6, which
+/// browsers cannot open.
+fn is_reachable(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_unspecified(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unspecified() && !address.is_unicast_link_local(),
+    }
 }
 
 #[cfg(test)]
@@ -255,7 +245,7 @@ mod tests {
         prepare(&state_dir).unwrap();
         assert_ne!(fs::read_to_string(&certificate).unwrap(), expired.pem(), "an expired one is renewed");
 
-        make(&state_dir, &certificate, &pair, &names(&["localhost"])).unwrap();
+        make(&certificate, &pair, &names(&["localhost"])).unwrap();
         let lacking = fs::read(&certificate).unwrap();
         prepare(&state_dir).unwrap();
         assert_ne!(fs::read(&certificate).unwrap(), lacking, "one that lacks an address is renewed");
