@@ -21,7 +21,7 @@ use rustls_acme::{AcmeConfig, EventOk, ResolvesServerCertAcme};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::desk::Desk;
 use self::failure::Failure;
@@ -37,6 +37,9 @@ pub(crate) const PROTOCOL: &[u8] = b"acme-tls/1";
 
 /// Longest pause after an order that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// So often an order is begun anew when a request of it came too late; each has a dozen of them.
+const STALE_ORDERS: usize = 8;
 
 /// What to do about a certificate that was kept and cannot be used.
 const KEPT: &str = "restore it, or remove it to have a new one ordered";
@@ -114,8 +117,19 @@ impl Orders {
         due_at().is_none_or(|due_at| now >= due_at) || !self.acme.domains.iter().all(|domain| is_for(key, domain))
     }
 
+    /// A new certificate, kept already.
+    async fn certify(&self) -> Result<CertifiedKey, Failure> {
+        for _ in 1..STALE_ORDERS {
+            match self.order().await {
+                Err(Failure::Stale) => debug!("a request came too late for the authority"),
+                ordered => return ordered,
+            }
+        }
+        self.order().await
+    }
+
     /// One order, from beginning to end.
-    async fn order(self: &Orders) -> Result<CertifiedKey, Failure> {
+    async fn order(&self) -> Result<CertifiedKey, Failure> {
         let desk = Desk::new(self.account());
         let contact = self.acme.contact.as_ref().map(|contact| format!("mailto:{contact}"));
         let mut order = AcmeConfig::new_with_client_config(&self.acme.domains, Arc::clone(&self.client))
@@ -160,7 +174,7 @@ pub(super) async fn keep_current(certificate: &Certificate, orders: &Orders, set
             continue;
         }
         info!(domains = orders.acme.domains.join(" "), directory = orders.acme.directory, "ordering a certificate");
-        let ordered = timeout(limits.acme_order, orders.order()).await;
+        let ordered = timeout(limits.acme_order, orders.certify()).await;
         let failure = match ordered {
             Ok(Ok(key)) => {
                 certificate.put_in_use(key);

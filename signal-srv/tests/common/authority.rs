@@ -68,7 +68,8 @@ impl Site {
         dns.args(none).args(["-dns01", &dns_address, "-management", &format!("{HOST}:{dns_management}")]);
         let mut pebble = Command::new("pebble");
         pebble.arg("-config").arg(&config_file).args(["-dnsserver", &dns_address]);
-        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
+        // Some requests fail by chance, as they do on the internet.
+        pebble.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0").env("PEBBLE_WFE_NONCEREJECT", "3");
         let authority = Authority {
             dns: start(dns),
             pebble: start(pebble),

@@ -13,6 +13,9 @@ const LONGEST: usize = 400;
 /// How the crate begins what it says of an answer that is no success; the answer follows, quoted.
 const REFUSAL: &str = "non 2xx http status: ";
 
+/// The problem that is none: with another nonce the same request is a good one (RFC 8555 §6.5).
+const STALE: &str = "badNonce";
+
 /// Why there is no certificate. The order is tried again in any case.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
@@ -22,6 +25,9 @@ pub(super) enum Failure {
     /// The authority cannot be asked.
     #[error("the authority cannot be reached: {0}; check the network, --acme-directory and --acme-ca")]
     Unreachable(String),
+    /// A request was not new enough to it, which the crate does not try again.
+    #[error("the authority refuses request after request as repeated (badNonce)")]
+    Stale,
     /// It does not want to.
     #[error("the authority refuses: {0}")]
     Refused(String),
@@ -67,7 +73,11 @@ impl From<EventError<TlsError, TlsError>> for Failure {
             }
             EventError::Order(OrderError::Acme(error @ (AcmeError::Io(_) | AcmeError::HttpRequest(_)))) => {
                 let error = error.to_string();
-                refusal(&error).map_or_else(|| Self::Unreachable(printable(&error)), Self::Refused)
+                match refusal(&error) {
+                    Some(refusal) if refusal.starts_with(STALE) => Self::Stale,
+                    Some(refusal) => Self::Refused(refusal),
+                    None => Self::Unreachable(printable(&error)),
+                }
             }
             EventError::Order(error) => Self::Other(printable(&error.to_string())),
         }
