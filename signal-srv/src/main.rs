@@ -40,8 +40,15 @@ fn main() -> ExitCode {
             let misconfigured = matches!(
                 error.downcast_ref(),
                 Some(
-                    ServerError::Tls(TlsError::Read { .. } | TlsError::Pem { .. } | TlsError::Unusable { .. })
-                        | ServerError::PlainText(_)
+                    ServerError::Tls(
+                        TlsError::Read { .. }
+                            | TlsError::Pem { .. }
+                            | TlsError::Unusable { .. }
+                            | TlsError::Account { .. }
+                            | TlsError::Root { .. }
+                            | TlsError::NoRoots { .. }
+                    ) | ServerError::PlainText(_)
+                        | ServerError::NothingToRedirectTo
                 )
             );
             fail(&error, if misconfigured { MISCONFIGURED } else { FAILED })

@@ -145,14 +145,14 @@ impl Server {
     pub async fn spawn_on(config: Config, sockets: Sockets) -> Result<Self, ServerError> {
         let certificate = Certificate::load(&config.tls)?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        let (listener, address) = listener(sockets.clients, config.listen, "--listen")?;
+        let (listener, address) = open(sockets.clients, config.listen, "--listen")?;
         if config.tls == Tls::Off && !config.behind_proxy && !address.ip().is_loopback() {
             return Err(ServerError::PlainText(address));
         }
         let beside = |socket: Option<_>, address: Option<_>, option| {
             // What was passed has an address of its own.
             let address = address.or(socket.is_some().then_some(config.listen));
-            address.map(|address| listener(socket, address, option)).transpose()
+            address.map(|address| open(socket, address, option)).transpose()
         };
         let operators = beside(sockets.metrics, config.metrics, "--metrics")?;
         let metrics_address = operators.as_ref().map(|(_, address)| *address);
@@ -439,7 +439,7 @@ impl Pulse {
 }
 
 /// The socket that was passed, or one on this address that `option` asked for; and where it is.
-fn listener(
+fn open(
     passed: Option<std::net::TcpListener>,
     address: SocketAddr,
     option: &'static str,

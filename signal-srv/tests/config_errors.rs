@@ -114,6 +114,48 @@ fn state_directories() {
 }
 
 #[test]
+fn what_was_kept_of_an_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().to_str().unwrap();
+    let ca = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let ca = write(dir.path(), "ca.pem", &ca.cert.pem());
+    let kept = dir.path().join("acme/ca.example.org_dir");
+    fs::create_dir_all(&kept).unwrap();
+    let directory = "https://ca.example.org/dir";
+    let acme = |ca: &str, code: i32, says: &[&str]| {
+        let order = ["--tls", "acme", "--domain", "cam.example.org", "--acme-directory", directory, "--acme-ca", ca];
+        let here = ["--listen", "127.0.0.1:0", "--state-dir", state];
+        assert_fails(&[&order[..], &here].concat(), code, says);
+    };
+    let empty = write(dir.path(), "empty.pem", "");
+    acme("/no/ca.pem", 2, &["/no/ca.pem", "certificate"]);
+    acme(&empty, 2, &["empty.pem", "--acme-ca"]);
+    let file = write(&kept, "account.der", "damaged");
+    acme(&ca, 2, &[&file, "remove it"]);
+    fs::remove_file(&file).unwrap();
+    let file = write(&kept, "certificate.pem", "damaged");
+    acme(&ca, 2, &[&file, "remove it"]);
+    // Half of it.
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    write(&kept, "certificate.pem", &key);
+    acme(&ca, 2, &[&file, "certificate", "remove it"]);
+    let other = rcgen::generate_simple_self_signed(vec!["cam.example.org".into()]).unwrap();
+    write(&kept, "certificate.pem", &(key + &other.cert.pem()));
+    acme(&ca, 2, &[&file, "remove it"]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_what_asked_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let here = ["--listen", "127.0.0.1:0", "--state-dir", dir.path().to_str().unwrap()];
+    for option in ["--metrics", "--redirect"] {
+        assert_fails(&[&here[..], &[option, &address]].concat(), 1, &[&address, "in use", option]);
+    }
+}
+
+#[test]
 fn print_config_shows_what_is_in_effect_without_credentials() {
     let dir = tempfile::tempdir().unwrap();
     let config = write(

@@ -100,6 +100,12 @@ const PACKAGE: &[Package] = &[
     Package { apt: &["systemd"], generic: "systemd-analyze", present: || program("systemd-analyze").is_some() },
 ];
 
+const AUTHORITY: &[Package] = &[Package {
+    apt: &["pebble"],
+    generic: "pebble and pebble-challtestsrv (a certificate authority for tests)",
+    present: || ["pebble", "pebble-challtestsrv"].iter().all(|name| program(name).is_some()),
+}];
+
 /// The first whose test runner does what the tests ask of it.
 const NODE: (u32, u32) = (18, 19);
 
@@ -183,8 +189,8 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
         Purpose::Build => &[BUILD],
         Purpose::Page => &[PAGE],
-        Purpose::Rust => &[BUILD, READERS, SERVICE],
-        Purpose::Test => &[BUILD, READERS, SERVICE, PAGE, BROWSERS],
+        Purpose::Rust => &[BUILD, READERS, SERVICE, AUTHORITY],
+        Purpose::Test => &[BUILD, READERS, SERVICE, AUTHORITY, PAGE, BROWSERS],
         Purpose::Cross(Architecture::Amd64) => &[BUILD, SYSROOT, TO_AMD64],
         Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
         Purpose::Package => &[BUILD, PACKAGE],

@@ -98,6 +98,80 @@ fn files_and_mode_belong_together() {
 }
 
 #[test]
+fn an_order_and_its_mode_belong_together() {
+    let home = [("HOME", "/h")];
+    let acme = |config: Config| match config.tls {
+        Tls::Acme(acme) => acme,
+        other => panic!("{other:?}"),
+    };
+    let arguments =
+        ["--tls", "acme", "--domain", "Cam.example.org", "--domain", "b.example.org", "--domain", "b.example.org"];
+    let ordered = acme(load(&arguments, &home).unwrap());
+    assert_eq!(ordered.domains, ["cam.example.org", "b.example.org"]);
+    assert!(ordered.directory.starts_with("https://acme-v02.api.letsencrypt.org/"));
+    assert_eq!((ordered.contact, ordered.ca), (None, None));
+    assert_eq!(ordered.state_dir, Path::new("/h/.local/state/signal-srv"));
+
+    let environment = [
+        ("SIGNAL_SRV_TLS", "acme"),
+        ("SIGNAL_SRV_DOMAINS", "[\"cam.example.org\"]"),
+        ("SIGNAL_SRV_ACME_CONTACT", "ops@example.org"),
+        ("SIGNAL_SRV_ACME_DIRECTORY", "https://ca.example.org:14000/dir"),
+        ("SIGNAL_SRV_ACME_CA", "/ca.pem"),
+        ("SIGNAL_SRV_STATE_DIR", "/s"),
+        ("SIGNAL_SRV_REDIRECT", "[::]:80"),
+    ];
+    let config = load(&[], &environment).unwrap();
+    assert_eq!(config.redirect, Some("[::]:80".parse().unwrap()));
+    let printed = config.to_toml();
+    let (_dir, path) = file(&printed);
+    let again = load(&["--config", &path], &[]).unwrap();
+    assert_eq!((again.to_toml(), again.redirect), (printed, config.redirect));
+    assert_eq!(acme(again), acme(config));
+
+    let error = |arguments: &[&str]| load(arguments, &home).unwrap_err().to_string();
+    assert!(error(&["--tls", "acme"]).contains("--domain"));
+    assert!(error(&["--domain", "cam.example.org"]).contains("--tls acme"));
+    assert!(error(&["--acme-contact", "ops@example.org"]).contains("--tls acme"));
+    let many: Vec<String> = (0..101).map(|number| format!("--domain=cam{number}.example.org")).collect();
+    let many: Vec<&str> = ["--tls", "acme"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert!(error(&many).contains("100 domains at most, and there are 101"), "{}", error(&many));
+    assert!(error(&["--tls", "off", "--listen", "127.0.0.1:0", "--redirect", "127.0.0.1:1"]).contains("--redirect"));
+}
+
+#[test]
+fn what_cannot_be_ordered_is_named() {
+    let parse = |arguments: &[&str]| {
+        let arguments = ["signal-srv", "--tls", "acme"].iter().chain(arguments);
+        Flags::try_parse_from(arguments).unwrap_err().to_string()
+    };
+    for (domain, says) in [
+        ("*.example.org", "wildcard"),
+        ("192.0.2.1", "address"),
+        ("::1", "address"),
+        ("kamera.exämple.org", "xn--"),
+        ("cam.example.org.", "not a name"),
+        ("cam example.org", "not a name"),
+        ("https://cam.example.org", "not a name"),
+        ("", "not a name"),
+    ] {
+        let error = parse(&[&format!("--domain={domain}")]);
+        assert!(error.contains("--domain") && error.contains(says), "{domain}: {error}");
+    }
+    for contact in ["ops", "mailto:ops@example.org", "a@b.example.org,c@d.example.org", "ops @example.org"] {
+        let error = parse(&[&format!("--acme-contact={contact}")]);
+        assert!(error.contains("--acme-contact") && error.contains("mail address"), "{error}");
+    }
+    for directory in ["http://ca.example.org/dir", "ca.example.org", "https://u:p@ca.example.org/dir", ""] {
+        let error = parse(&[&format!("--acme-directory={directory}")]);
+        assert!(error.contains("--acme-directory") && error.contains("https://"), "{error}");
+    }
+    let (_dir, path) = file("tls = \"acme\"\ndomains = [\"cam.example.org\", \"*.example.org\"]\n");
+    let error = load(&["--config", &path], &[("HOME", "/h")]).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("wildcard"), "{error}");
+}
+
+#[test]
 fn ranges_and_ice_servers_are_checked() {
     let reason = |content: &str| {
         let (_dir, path) = file(&format!("tls = \"off\"\nlisten = \"127.0.0.1:0\"\n{content}\n"));
