@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::authority::Site;
 use common::tls::{config, connect, handshake, kinds_of_two_handshakes};
@@ -141,34 +141,94 @@ async fn the_authoritys_way_of_asking_is_of_no_use_to_others() {
     stop(server).await;
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Keeps a certificate for these names, `age` old and good for as long as `left`, where the server will find it. It is its
+/// own root.
+fn keep_certificate(dir: &Path, site: &Site, names: &[&str], age: Duration, left: Option<Duration>) -> PathBuf {
+    let mut params = rcgen::CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    let now = SystemTime::now();
+    params.not_before = (now - age).into();
+    params.not_after = left.map_or(now - DAY, |left| now + left).into();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let folder = site.directory().replace("https://", "").replace([':', '/'], "_");
+    let folder = dir.join("state/acme").join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("certificate.pem"), key.serialize_pem() + &certificate).unwrap();
+    let root = dir.join("kept.pem");
+    std::fs::write(&root, certificate).unwrap();
+    root
+}
+
 #[tokio::test]
 async fn it_is_renewed_in_time_and_nobody_is_disturbed() {
     let dir = tempfile::tempdir().unwrap();
     let site = Site::new(dir.path());
+    let old_root = keep_certificate(dir.path(), &site, &[NAME, OTHER_NAME], 61 * DAY, Some(29 * DAY));
     let server = Server::spawn(ordering(dir.path(), &site)).await.unwrap();
-    let authority = site.open(server.address().port(), Duration::from_secs(24)).await;
-    until_ready(&server).await;
-    let root = authority.root().await;
-    let before = served(server.address(), NAME, &root).await;
-    let stream = handshake(server.address(), NAME, &root).await.unwrap();
-    let (socket, _) = within(client_async("wss://cam.example.org/ws", stream)).await.unwrap();
-    let mut old = Client::greeted(socket).await;
-    old.join(json!(room(1))).await;
+    // It is time for another, and as long as there is none this one is good.
+    assert_eq!(status_of_readyz(&server).await, 200);
+    let connect = async |root: &Path| {
+        let stream = handshake(server.address(), NAME, root).await.unwrap();
+        let (socket, _) = within(client_async("wss://cam.example.org/ws", stream)).await.unwrap();
+        let mut client = Client::greeted(socket).await;
+        client.join(json!(room(1))).await;
+        client
+    };
+    let mut old = connect(&old_root).await;
 
+    let authority = site.open(server.address().port(), HOUR).await;
+    let root = authority.root().await;
     within(async {
-        while served(server.address(), NAME, &root).await == before {
-            assert_eq!(status_of_readyz(&server).await, 200, "it did not expire meanwhile");
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        while handshake(server.address(), NAME, &root).await.is_err() {
+            assert_eq!(status_of_readyz(&server).await, 200);
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
     .await;
-    let stream = handshake(server.address(), NAME, &root).await.unwrap();
-    let (socket, _) = within(client_async("wss://cam.example.org/ws", stream)).await.unwrap();
-    let mut new = Client::greeted(socket).await;
-    new.join(json!(room(1))).await;
+    let new = connect(&root).await;
     old.expect_room("JOIN", json!({"peer": new.id})).await;
     drop((old, new));
     stop(server).await;
+}
+
+#[tokio::test]
+async fn one_that_has_expired_or_lacks_a_name_is_replaced() {
+    for (names, left, status) in [([NAME, OTHER_NAME], None, 503), ([NAME, NAME], Some(80 * DAY), 200)] {
+        let dir = tempfile::tempdir().unwrap();
+        let site = Site::new(dir.path());
+        keep_certificate(dir.path(), &site, &names, 10 * DAY, left);
+        let server = Server::spawn(ordering(dir.path(), &site)).await.unwrap();
+        assert_eq!(status_of_readyz(&server).await, status);
+        let authority = site.open(server.address().port(), HOUR).await;
+        let root = authority.root().await;
+        within(async {
+            while handshake(server.address(), OTHER_NAME, &root).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert_eq!(status_of_readyz(&server).await, 200);
+        stop(server).await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_good_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path());
+    let root = keep_certificate(dir.path(), &site, &[NAME, "another.example.org"], 10 * DAY, Some(80 * DAY));
+    let mut server = program(dir.path(), &site, "limits.certificate_check_s = 0.01");
+    let address = server.url().strip_prefix("https://").unwrap().parse().unwrap();
+    for _ in 0..3 {
+        handshake(address, NAME, &root).await.unwrap();
+        server.signal(Signal::SIGHUP);
+        server.wait_for("configuration and certificate reloaded");
+    }
+    server.signal(Signal::SIGTERM);
+    let (status, log) = server.finish();
+    assert!(status.success() && !log.contains("ordering"), "{log}");
 }
 
 /// The program, as an operator would start it.
