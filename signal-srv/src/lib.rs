@@ -6,7 +6,7 @@
 //! ```text
 //! main.rs ── config.rs ── logging.rs ── service.rs  what systemd is told ── sockets.rs  what it passes
 //!    │
-//! server.rs   bind, accept, limits (limits.rs), shutdown (drain.rs); certificate (tls.rs, tls/)
+//! server.rs   accept, limits (limits.rs), shutdown (drain.rs); certificate (tls.rs, tls/)
 //!    │        redirect.rs: from port 80 to HTTPS; readiness.rs: whether clients should come
 //!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
 //! http.rs     the page, /healthz, /readyz, upgrade, if the page's origin may (origin.rs)

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -39,13 +39,9 @@ use crate::metrics::{Metrics, Open, Turned};
 use crate::readiness::Readiness;
 use crate::room::Rooms;
 use crate::settings::InEffect;
-use crate::sockets::Sockets;
+use crate::sockets::{self, Sockets};
 use crate::tls::{Certificate, TlsError, acme};
 use crate::{Config, Tls, http, redirect};
-
-/// Connections that the kernel holds until they are accepted: a reconnect storm of thousands of cameras
-/// must not be turned away to try again in three seconds. The kernel caps it at `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;
 
 /// Connections of operators and their programs at once.
 const OPERATORS: usize = 16;
@@ -145,14 +141,14 @@ impl Server {
     pub async fn spawn_on(config: Config, sockets: Sockets) -> Result<Self, ServerError> {
         let certificate = Certificate::load(&config.tls)?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        let (listener, address) = open(sockets.clients, config.listen, "--listen")?;
+        let (listener, address) = sockets::listener(sockets.clients, config.listen, "--listen")?;
         if config.tls == Tls::Off && !config.behind_proxy && !address.ip().is_loopback() {
             return Err(ServerError::PlainText(address));
         }
         let beside = |socket: Option<_>, address: Option<_>, option| {
             // What was passed has an address of its own.
             let address = address.or(socket.is_some().then_some(config.listen));
-            address.map(|address| open(socket, address, option)).transpose()
+            address.map(|address| sockets::listener(socket, address, option)).transpose()
         };
         let operators = beside(sockets.metrics, config.metrics, "--metrics")?;
         let metrics_address = operators.as_ref().map(|(_, address)| *address);
@@ -436,30 +432,6 @@ impl Pulse {
         let doing = if self.shutdown.is_cancelled() { "stopping, " } else { "" };
         format!("{doing}{clients} clients in {rooms} rooms")
     }
-}
-
-/// The socket that was passed, or one on this address that `option` asked for; and where it is.
-fn open(
-    passed: Option<std::net::TcpListener>,
-    address: SocketAddr,
-    option: &'static str,
-) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // So that a restart does not wait for the last connections' TIME_WAIT.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    let listener = || {
-        let listener = passed.map_or_else(listen, TcpListener::from_std)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    listener().map_err(|source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => ServerError::AddressInUse { address, option },
-        _ => ServerError::Listen { address, option, source },
-    })
 }
 
 /// What the accept task owns.

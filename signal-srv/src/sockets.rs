@@ -1,12 +1,19 @@
-//! Sockets that listen already when the program starts, as systemd passes them
+//! Sockets that listen: on an address, or already when the program starts, as systemd passes them
 //! (<https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>): ports below 1024 without a privilege, and
 //! a restart in which nobody is refused, since whoever comes meanwhile waits in the kernel.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 use nix::sys::socket::{getsockopt, sockopt};
+use tokio::net::TcpSocket;
+
+use crate::ServerError;
+
+/// Connections that the kernel holds until they are accepted: a reconnect storm of thousands of cameras
+/// must not be turned away to try again in three seconds. The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
 
 /// The `FileDescriptorName=` of the socket for [`crate::Config::metrics`].
 const METRICS: &str = "metrics";
@@ -83,4 +90,28 @@ fn listening(socket: TcpListener) -> io::Result<TcpListener> {
     }
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// The socket that was passed, or one on this address that `option` asked for; and where it is.
+pub(crate) fn listener(
+    passed: Option<TcpListener>,
+    address: SocketAddr,
+    option: &'static str,
+) -> Result<(tokio::net::TcpListener, SocketAddr), ServerError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a restart does not wait for the last connections' TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    let listener = || {
+        let listener = passed.map_or_else(listen, tokio::net::TcpListener::from_std)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listener().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ServerError::AddressInUse { address, option },
+        _ => ServerError::Listen { address, option, source },
+    })
 }
