@@ -49,7 +49,9 @@ fn print_config(content: &str) -> toml::Table {
 
 /// The keys whose example is not what is in effect without them.
 fn is_example(line: &str) -> bool {
-    ["metrics", "cert", "key", "[[ice", "urls", "username", "credential"].iter().any(|key| line.starts_with(key))
+    ["metrics", "redirect", "cert", "key", "domains", "acme_c", "acme_d", "[[ice", "urls", "username", "credential"]
+        .iter()
+        .any(|key| line.starts_with(key))
 }
 
 #[test]
@@ -73,4 +75,7 @@ fn its_examples_are_understood() {
     assert_eq!(printed["cert"].as_str(), Some("/etc/signal-srv/fullchain.pem"));
     assert_eq!(printed["metrics"].as_str(), Some("127.0.0.1:9464"));
     assert_eq!(printed["ice_servers"].as_array().unwrap().len(), 2);
+    let printed = print_config(&configuration(|_| true).replace("\"self-signed\"", "\"acme\""));
+    assert_eq!(printed["domains"][0].as_str(), Some("cam.example.org"));
+    assert_eq!(printed["redirect"].as_str(), Some("127.0.0.1:8080"));
 }
