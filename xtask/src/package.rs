@@ -24,10 +24,11 @@ use crate::workspace;
 const CARGO_DEB: &str = "3.8.0";
 
 /// What the package puts where, with its mode.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("-rw-r--r--", "./etc/signal-srv/signal-srv.toml"),
     ("-rwxr-xr-x", "./usr/bin/signal-srv"),
     ("-rw-r--r--", "./usr/lib/systemd/system/signal-srv.service"),
+    ("-rw-r--r--", "./usr/lib/systemd/system/signal-srv-http.socket"),
     ("-rw-r--r--", "./usr/lib/systemd/system/signal-srv-https.socket"),
     ("-rw-r--r--", "./usr/lib/sysusers.d/signal-srv.conf"),
     ("-rw-r--r--", "./usr/share/doc/signal-srv/copyright"),
@@ -176,19 +177,21 @@ fn scripts(root: &Path) -> Result<String> {
         "deb-systemd-helper enable 'signal-srv.service'",
         "deb-systemd-invoke $_dh_action 'signal-srv.service'",
         "deb-systemd-invoke stop 'signal-srv.service'",
+        "deb-systemd-invoke stop 'signal-srv-https.socket'",
         "systemd-sysusers",
         "rm -rf /var/lib/signal-srv",
     ] {
         let bare = line.replace('\'', "");
         ensure!(texts.contains(line) || texts.contains(&bare), "no script has `{line}`:\n{texts}");
     }
-    ensure!(!texts.contains("$_dh_action 'signal-srv-https.socket'"), "a socket is started:\n{texts}");
+    let starts_a_socket = |line: &str| line.contains("$_dh_action") && line.contains(".socket");
+    ensure!(!texts.lines().any(starts_a_socket), "a socket is started:\n{texts}");
     Ok(String::new())
 }
 
 fn units(root: &Path) -> Result<String> {
     let system = root.join("usr/lib/systemd/system");
-    let units: Vec<_> = ["signal-srv.service", "signal-srv-https.socket"].map(|name| system.join(name)).into();
+    let units = ["signal-srv.service", "signal-srv-https.socket", "signal-srv-http.socket"].map(|name| system.join(name));
     let output = Command::new("systemd-analyze").arg("verify").args(&units).output();
     let output = output.context("cannot start systemd-analyze, of the package systemd")?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -19,7 +19,9 @@ exec chroot /mnt/root sh -euxc '
 	getent passwd signal-srv
 	test "$(stat --format=%G:%a /etc/signal-srv)" = signal-srv:750
 	test -L $wanted
-	test ! -e /etc/systemd/system/sockets.target.wants/signal-srv-https.socket
+	for port in http https; do
+		test ! -e /etc/systemd/system/sockets.target.wants/signal-srv-$port.socket
+	done
 	install -d -o signal-srv /var/lib/signal-srv
 	as_service="setpriv --reuid signal-srv --regid signal-srv --clear-groups env STATE_DIRECTORY=/var/lib/signal-srv"
 
