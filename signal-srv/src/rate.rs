@@ -22,9 +22,18 @@ impl Vessel {
         Self { per_second: per_second as f64, holds: holds as f64, level: 0.0 }
     }
 
+    /// Empties for a while.
+    fn drain(&mut self, passed: Duration) {
+        self.level = (self.level - passed.as_secs_f64() * self.per_second).max(0.0);
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.level <= self.holds / 2.0
+    }
+
     /// Takes it in whatever the level, and says how long it takes until there is room again.
-    fn fill(&mut self, amount: usize, passed: Duration) -> Duration {
-        self.level = (self.level - passed.as_secs_f64() * self.per_second).max(0.0) + amount as f64;
+    fn fill(&mut self, amount: usize) -> Duration {
+        self.level += amount as f64;
         Duration::from_secs_f64((self.level - self.holds).max(0.0) / self.per_second)
     }
 }
@@ -60,9 +69,14 @@ impl Pace {
     pub(crate) fn count(&mut self, bytes: usize, now: Instant) -> Result<Option<Instant>, Flood> {
         let passed = now.saturating_duration_since(self.last);
         self.last = now;
-        let wait = self.messages.fill(1, passed).max(self.bytes.fill(bytes, passed));
-        if wait.is_zero() {
+        self.messages.drain(passed);
+        self.bytes.drain(passed);
+        // Only who has paused is not hasty any more. That we were late to read, because the machine is busy, is no pause.
+        if self.messages.is_half_empty() && self.bytes.is_half_empty() {
             self.hasty = None;
+        }
+        let wait = self.messages.fill(1).max(self.bytes.fill(bytes));
+        if wait.is_zero() {
             return Ok(None);
         }
         let since = *self.hasty.get_or_insert(now);
@@ -115,6 +129,18 @@ mod tests {
             }
             assert!(pace.count(1, now).unwrap().is_some());
             now += Duration::from_secs(1);
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_late_does_not_take_a_flood_for_a_pause() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(&limits(), 1, now);
+        let begun = now;
+        // Always read 120 ms late, when there is room for one more.
+        while let Ok(until) = pace.count(1, now) {
+            now = until.map_or(now, |until| until + Duration::from_millis(120));
+            assert!(now < begun + Duration::from_secs(5));
         }
     }
 

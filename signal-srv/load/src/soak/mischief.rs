@@ -56,7 +56,7 @@ pub(super) type Place = Option<(Join, Option<PeerId>)>;
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// More than anybody may send in the time that a flood is borne.
-const FLOOD: usize = 1000;
+const FLOOD: usize = 4000;
 
 impl Mischief {
     /// Those that can be done everywhere.
