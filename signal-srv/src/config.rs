@@ -15,6 +15,7 @@ use signal_proto::limits::ROLE_VIEWERS_DEFAULT;
 
 use crate::Limits;
 use crate::client::Proxies;
+use crate::cluster::{ClusterAddress, GivenAddress};
 use crate::logging::LogFormat;
 use crate::origin::Origins;
 
@@ -60,8 +61,19 @@ pub struct Config {
     pub log: String,
     /// How its lines look.
     pub log_format: LogFormat,
+    /// The Redis through which several servers are one; alone, unless they say.
+    pub cluster: Option<Cluster>,
     /// Time-outs, sizes and rates.
     pub limits: Limits,
+}
+
+/// How to reach the other servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The Redis, or Valkey, that all of them share.
+    pub address: ClusterAddress,
+    /// Who vouches for its certificate, if not the authorities of the system; PEM.
+    pub authority: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -79,6 +91,7 @@ impl Default for Config {
             ice_servers: Vec::new(),
             log: "info".into(),
             log_format: LogFormat::Text,
+            cluster: None,
             limits: Limits::default(),
         }
     }
@@ -133,6 +146,12 @@ pub struct Flags {
     /// A proxy in front does TLS
     #[arg(long)]
     behind_proxy: bool,
+    /// Redis or Valkey (redis://, rediss:// for TLS, redis+unix://) through which several servers are one [default: none]
+    #[arg(long, value_name = "URL")]
+    cluster: Option<GivenAddress>,
+    /// Certificate authority of a rediss:// with a certificate of its own, PEM [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    cluster_ca: Option<PathBuf>,
     /// Level (error, warn, info, debug, trace) or filter of the log [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -182,6 +201,10 @@ struct Keys {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_viewers: Option<MaxViewers>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<GivenAddress>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster_ca: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,
@@ -206,7 +229,7 @@ enum Form {
     Toml,
 }
 
-const KEYS: [(&str, Form); 18] = [
+const KEYS: [(&str, Form); 20] = [
     ("listen", Form::Text),
     ("metrics", Form::Text),
     ("tls", Form::Text),
@@ -222,6 +245,8 @@ const KEYS: [(&str, Form); 18] = [
     ("trusted_proxies", Form::Toml),
     ("origins", Form::Toml),
     ("max_viewers", Form::Toml),
+    ("cluster", Form::Text),
+    ("cluster_ca", Form::Text),
     ("log", Form::Text),
     ("log_format", Form::Text),
     ("ice_servers", Form::Toml),
@@ -278,6 +303,18 @@ pub enum ConfigError {
     /// A redirect to what is not there.
     #[error("--redirect sends clients on to HTTPS, which --tls off does not serve; leave one of the two out")]
     NothingToRedirectTo,
+    /// There is no Redis at what was given. Not repeated: it may hold a password.
+    #[error("--cluster cannot be used: {0}")]
+    Cluster(String),
+    /// An authority for a Redis that there is not.
+    #[error("--cluster-ca is used with --cluster rediss://… only; add that, or leave it out")]
+    AuthorityUnused,
+    /// A node would be taken for dead between two signs of life.
+    #[error(
+        "limits.cluster_lease_s must be four times limits.cluster_timeout_s at least: a node that waits for Redis once would \
+         be taken for dead"
+    )]
+    ShortLease,
     /// Nowhere to keep the certificate.
     #[error("there is no directory for the certificate: $HOME is not set; name one with --state-dir")]
     NoStateDir,
@@ -326,6 +363,8 @@ impl Config {
             trusted_proxies: Some(self.trusted_proxies.clone()),
             origins: Some(self.origins.clone()),
             max_viewers: Some(MaxViewers(self.max_viewers)),
+            cluster: self.cluster.as_ref().map(|cluster| GivenAddress::from(&cluster.address)),
+            cluster_ca: self.cluster.as_ref().and_then(|cluster| cluster.authority.clone()),
             log: Some(self.log.clone()),
             log_format: Some(self.log_format),
             ice_servers: Some(self.ice_servers.iter().map(redacted).map(UsableIceServer).collect()),
@@ -355,6 +394,8 @@ impl Keys {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             origins: self.origins.or(other.origins),
             max_viewers: self.max_viewers.or(other.max_viewers),
+            cluster: self.cluster.or(other.cluster),
+            cluster_ca: self.cluster_ca.or(other.cluster_ca),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             ice_servers: self.ice_servers.or(other.ice_servers),
@@ -391,6 +432,16 @@ impl Keys {
         let origins = self.origins.unwrap_or_default();
         let limits = self.limits.decide();
         let metrics = self.metrics;
+        let cluster = match (self.cluster, self.cluster_ca) {
+            (Some(given), authority) => {
+                Some(Cluster { address: given.read().map_err(ConfigError::Cluster)?, authority })
+            }
+            (None, None) => None,
+            (None, Some(_)) => return Err(ConfigError::AuthorityUnused),
+        };
+        if cluster.is_some() && limits.cluster_lease < limits.cluster_timeout * 4 {
+            return Err(ConfigError::ShortLease);
+        }
         Ok(Config {
             listen,
             metrics,
@@ -403,6 +454,7 @@ impl Keys {
             ice_servers,
             log,
             log_format,
+            cluster,
             limits,
         })
     }
@@ -437,6 +489,8 @@ fn from_flags(flags: &Flags) -> Keys {
         redirect: flags.redirect,
         state_dir: flags.state_dir.clone(),
         behind_proxy: flags.behind_proxy.then_some(true),
+        cluster: flags.cluster.clone(),
+        cluster_ca: flags.cluster_ca.clone(),
         log: flags.log.clone(),
         log_format: flags.log_format,
         ..Keys::default()

@@ -180,13 +180,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.context.metrics.bytes_in.inc_by(message.len() as u64);
                     let counted = self.pace.count(message.len(), Instant::now());
                     paused = counted.map_err(|Flood| End::Refused(ErrorCode::RateLimited))?;
-                    self.receive(seat, message).await?;
+                    self.receive(seat, message, ended.as_mut()).await?;
                 }
             }
         }
     }
 
-    async fn receive(&mut self, seat: &Seat, message: Message) -> Result<(), End> {
+    async fn receive(
+        &mut self,
+        seat: &Seat,
+        message: Message,
+        ended: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), End> {
         let bytes = match message {
             Message::Binary(bytes) => bytes,
             Message::Text(_) => return Err(End::Refused(ErrorCode::TextMessage)),
@@ -197,7 +202,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         match decode_client(&bytes).map_err(|error| End::Refused(error.code()))? {
             ClientMessage::JoinOrCreate(join) => {
                 debug!("JOIN_OR_CREATE");
-                seat.join(join).map_err(End::Refused)?;
+                if self.context.hub.is_clustered() {
+                    // In an allocation of its own: it is over soon, and would be in every connection's memory for ever.
+                    let joined = Box::pin(seat.join_cluster(join, self.context.settings.limits.join));
+                    tokio::select! {
+                        joined = joined => joined.map_err(End::Refused)?,
+                        () = ended => return Err(self.end()),
+                    }
+                } else {
+                    seat.join(join).map_err(End::Refused)?;
+                }
                 self.joined = true;
                 if matches!(join, Join::Role { role: Role::Camera, .. }) {
                     self.pace = Pace::new(&self.context.settings.limits, CAMERA_SHARES, Instant::now());
@@ -218,8 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// Why the outbox says that this is the end.
     fn end(&self) -> End {
-        let slow = self.inbox.has_overflowed();
-        End::Refused(if slow { ErrorCode::SlowReader } else { ErrorCode::ShuttingDown })
+        End::Refused(self.inbox.reason())
     }
 
     async fn ping(&mut self, ended: Pin<&mut impl Future<Output = ()>>) -> Result<(), End> {
@@ -354,6 +367,7 @@ impl End {
                     ErrorCode::TextMessage => CloseCode::Unsupported,
                     ErrorCode::MessageTooLarge => CloseCode::Size,
                     ErrorCode::ShuttingDown => CloseCode::Away,
+                    ErrorCode::ClusterUnavailable => CloseCode::Again,
                     _ => CloseCode::Policy,
                 };
                 (number, code.as_str())
@@ -375,6 +389,7 @@ mod tests {
                 "TEXT_MESSAGE" => 1003,
                 "MESSAGE_TOO_LARGE" => 1009,
                 "SHUTTING_DOWN" => 1001,
+                "CLUSTER_UNAVAILABLE" => 1013,
                 _ => 1008,
             };
             assert_eq!((u16::from(frame.code), frame.reason.as_str()), (expected, code.as_str()));

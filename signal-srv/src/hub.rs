@@ -8,16 +8,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use bytes::Bytes;
-use signal_proto::{
-    ErrorCode, IceServer, Join, Joined, PeerId, RawValue, Role, RoomEvent, ServerMessage, encode_server,
-};
+use signal_proto::{ErrorCode, IceServer, Join, Joined, PeerId, RawValue, RoomEvent, ServerMessage, encode_server};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::cluster;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
+use crate::room::elsewhere::parts;
 use crate::room::{Admitted, Rooms};
+
+mod clustered;
 
 /// What happened since the server started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     shutdown: CancellationToken,
     metrics: Arc<Metrics>,
+    /// The way to the other nodes, where several servers are one.
+    cluster: Option<cluster::Handle>,
 }
 
 #[derive(Debug)]
@@ -43,6 +47,8 @@ struct State {
     ice_servers: Vec<IceServer>,
     /// The outbox of every client that is in a room.
     outboxes: HashMap<PeerId, Outbox>,
+    /// Who waits for the other nodes to be let in.
+    pending: HashMap<PeerId, clustered::Pending>,
 }
 
 /// A client's place at the hub. Dropping it is the one way to leave, so every join has one leave.
@@ -60,8 +66,10 @@ impl Hub {
         ice_servers: Vec<IceServer>,
         shutdown: CancellationToken,
         metrics: Arc<Metrics>,
+        cluster: Option<cluster::Handle>,
     ) -> Self {
-        Self { state: Mutex::new(State { rooms, ice_servers, outboxes: HashMap::new() }), shutdown, metrics }
+        let state = State { rooms, ice_servers, outboxes: HashMap::new(), pending: HashMap::new() };
+        Self { state: Mutex::new(state), shutdown, metrics, cluster }
     }
 
     /// From the next join on.
@@ -89,6 +97,20 @@ impl Hub {
         matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
     }
 
+    /// What follows when a client was let in.
+    fn enter(&self, state: &mut State, peer: PeerId, outbox: &Outbox, join: Join, admitted: Admitted) {
+        let Admitted { present, hearers } = admitted;
+        let joined = present.map(|peers| Joined { peers, ice_servers: state.ice_servers.clone() });
+        outbox.push(encode_server(&ServerMessage::Joined(joined)));
+        state.outboxes.insert(peer, outbox.clone());
+        let (_, role) = parts(join);
+        if !hearers.is_empty() {
+            state.tell(&hearers, &encode_server(&ServerMessage::Room(RoomEvent::Join { peer, role })));
+        }
+        self.metrics.rooms.set(state.rooms.count());
+        self.metrics.joined(join);
+    }
+
     /// A panic elsewhere must not end every session: the maps are consistent between operations.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,16 +127,9 @@ impl Seat {
         if self.hub.shutdown.is_cancelled() {
             return Err(ErrorCode::ShuttingDown);
         }
-        let role = role_of(join);
-        let event = encode_server(&ServerMessage::Room(RoomEvent::Join { peer: self.peer, role }));
         let mut state = self.hub.lock();
-        let Admitted { present, hearers } = state.rooms.join(self.peer, self.client, join)?;
-        let joined = present.map(|peers| Joined { peers, ice_servers: state.ice_servers.clone() });
-        self.outbox.push(encode_server(&ServerMessage::Joined(joined)));
-        state.outboxes.insert(self.peer, self.outbox.clone());
-        state.tell(&hearers, &event);
-        self.hub.metrics.rooms.set(state.rooms.count());
-        self.hub.metrics.joined(join);
+        let admitted = state.rooms.join(self.peer, self.client, join)?;
+        self.hub.enter(&mut state, self.peer, &self.outbox, join, admitted);
         Ok(())
     }
 
@@ -125,9 +140,12 @@ impl Seat {
         match state.rooms.addressee(self.peer, to)? {
             Some(addressee) => {
                 self.hub.metrics.relayed.inc();
-                let outbox = state.outboxes.get(&addressee);
-                outbox.inspect(|outbox| outbox.push(event));
-                Ok(outbox.is_some_and(Outbox::is_crowded))
+                let Some(outbox) = state.outboxes.get(&addressee) else {
+                    self.hub.send(&state, self.peer, addressee, event);
+                    return Ok(true);
+                };
+                outbox.push(event);
+                Ok(outbox.is_crowded())
             }
             None => {
                 self.hub.metrics.dropped.inc();
@@ -139,16 +157,24 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        if self.hub.is_clustered() && self.give_up() {
+            return;
+        }
         let mut state = self.hub.lock();
+        let join = if self.hub.is_clustered() { state.rooms.joined_as(self.peer) } else { None };
         let Some(hearers) = state.rooms.leave(self.peer) else { return };
         state.outboxes.remove(&self.peer);
         self.hub.metrics.rooms.set(state.rooms.count());
         self.hub.metrics.leaves.inc();
         // When the server stops, nobody has left: all lose the server, none its peers. A camera that heard
         // LEAVE would end a stream that can go on.
-        if !self.hub.shutdown.is_cancelled() {
+        let stopping = self.hub.shutdown.is_cancelled();
+        if !stopping {
             let event = encode_server(&ServerMessage::Room(RoomEvent::Leave { peer: self.peer }));
             state.tell(&hearers, &event);
+        }
+        if let Some(join) = join {
+            self.hub.left(&state, self.peer, join, stopping);
         }
     }
 }
@@ -158,12 +184,5 @@ impl State {
         for outbox in hearers.iter().filter_map(|hearer| self.outboxes.get(hearer)) {
             outbox.push(message.clone());
         }
-    }
-}
-
-fn role_of(join: Join) -> Option<Role> {
-    match join {
-        Join::Pair { .. } => None,
-        Join::Role { role, .. } => Some(role),
     }
 }

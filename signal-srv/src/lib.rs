@@ -15,11 +15,12 @@
 //! connection.rs  one WebSocket ──▶ hub.rs  rooms and outboxes, one short lock
 //!    │ rate.rs                       │
 //!    ▲                               │        └── room.rs  who may enter, who hears whom; pure
-//!    └────────── outbox.rs ◀─────────┘
+//!    └────────── outbox.rs ◀─────────┘   cluster/  several servers as one, through Redis
 //! ```
 
 mod admission;
 mod client;
+mod cluster;
 pub mod config;
 mod connection;
 mod drain;
@@ -44,6 +45,7 @@ mod sockets;
 mod tls;
 
 pub use client::Proxies;
+pub use cluster::{ClusterAddress, ClusterError};
 pub use config::{Acme, Config, Tls};
 pub use hub::Stats;
 pub use limits::Limits;

@@ -50,6 +50,10 @@ pub struct Limits {
     pub outbox_messages: usize,
     /// Most bytes that wait for one client, unless a single message has more.
     pub outbox_bytes: usize,
+    /// A node of a cluster that has not been heard of for so long is dead.
+    pub cluster_lease: Duration,
+    /// For the cluster's Redis to answer.
+    pub cluster_timeout: Duration,
 }
 
 /// What a camera may send, in shares of what anybody else may.
@@ -80,6 +84,8 @@ impl Default for Limits {
             farewell: Duration::from_secs(2),
             outbox_messages: 64,
             outbox_bytes: 256 * 1024,
+            cluster_lease: Duration::from_secs(10),
+            cluster_timeout: Duration::from_secs(2),
         }
     }
 }

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
                             | TlsError::NoRoots { .. }
                     ) | ServerError::PlainText(_)
                         | ServerError::NothingToRedirectTo
+                        | ServerError::Cluster(_)
                 )
             );
             fail(&error, if misconfigured { MISCONFIGURED } else { FAILED })

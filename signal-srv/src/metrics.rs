@@ -32,6 +32,23 @@ pub(crate) struct Metrics {
     refusals: Family<Reason, Counter>,
 }
 
+/// What the node of a cluster counts besides.
+#[derive(Debug, Clone)]
+pub(crate) struct ClusterMetrics {
+    /// Nodes that there are, this one among them; 0 while Redis is out of reach.
+    pub(crate) nodes: Gauge,
+    /// Sessions with Redis that were begun.
+    pub(crate) sessions: Counter,
+    /// Signals to clients of other nodes that were published.
+    pub(crate) sent: Counter,
+    /// Signals from clients of other nodes.
+    pub(crate) received: Counter,
+    /// Signals that no node was told, or that none has heard.
+    pub(crate) lost: Counter,
+    /// Clients sent away because their place was lost while the node was cut off.
+    pub(crate) displaced: Counter,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
     reason: &'static str,
@@ -115,6 +132,29 @@ impl Metrics {
             drop(refusals.get_or_create(&Reason { reason }));
         }
         Self { registry, streams, websockets, rooms, joins, leaves, relayed, dropped, bytes_in, bytes_out, refusals }
+    }
+
+    /// The counters of the node of a cluster. Alone a server has none of them.
+    pub(crate) fn for_cluster(&mut self) -> ClusterMetrics {
+        let nodes = Gauge::default();
+        self.registry.register(
+            "cluster_nodes",
+            "Nodes of the cluster, this one among them; 0 while Redis is out of reach",
+            nodes.clone(),
+        );
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            self.registry.register(name, help, counter.clone());
+            counter
+        };
+        ClusterMetrics {
+            nodes,
+            sessions: counter("cluster_sessions", "Times that this node has come to Redis"),
+            sent: counter("cluster_signals_sent", "Signals to clients of other nodes"),
+            received: counter("cluster_signals_received", "Signals from clients of other nodes"),
+            lost: counter("cluster_signals_lost", "Signals to clients of other nodes that did not get there"),
+            displaced: counter("cluster_displaced", "Clients that lost their place while this node was cut off"),
+        }
     }
 
     pub(crate) fn joined(&self, join: Join) {

@@ -1,12 +1,13 @@
 //! What waits for one client: bounded in messages and in bytes, and never waited for.
 //!
 //! Whoever pushes does not block and does not fail. If the client reads too slowly, its own
-//! connection learns that from [`Inbox::ended`] and ends; nobody else notices.
+//! connection learns that from [`Inbox::ended`] and ends; nobody else notices. So does who is [dismissed](Outbox::dismiss).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use signal_proto::ErrorCode;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +31,8 @@ pub(crate) struct Inbox {
 struct Gauge {
     waiting_bytes: AtomicUsize,
     max_bytes: usize,
-    has_overflowed: AtomicBool,
+    /// Why this connection is to end, if it is not the server that stops.
+    dismissed: OnceLock<ErrorCode>,
     /// The connection's own, so that waiting for it, which every message does, takes no lock that others want.
     end: CancellationToken,
 }
@@ -41,7 +43,7 @@ pub(crate) fn channel(limits: &Limits, shutdown: &CancellationToken) -> (Outbox,
     let gauge = Arc::new(Gauge {
         waiting_bytes: AtomicUsize::new(0),
         max_bytes: limits.outbox_bytes,
-        has_overflowed: AtomicBool::new(false),
+        dismissed: OnceLock::new(),
         end: shutdown.child_token(),
     });
     (Outbox { sender, gauge: Arc::clone(&gauge) }, Inbox { receiver, gauge })
@@ -53,15 +55,21 @@ impl Outbox {
         let length = message.len();
         let waiting = self.gauge.waiting_bytes.fetch_add(length, Ordering::Relaxed);
         if waiting > 0 && waiting + length > self.gauge.max_bytes {
-            self.gauge.overflow();
+            self.dismiss(ErrorCode::SlowReader);
             return;
         }
         match self.sender.try_send(message) {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => self.gauge.overflow(),
+            Err(mpsc::error::TrySendError::Full(_)) => self.dismiss(ErrorCode::SlowReader),
             // The connection is ending; its leave follows.
             Err(mpsc::error::TrySendError::Closed(_)) => {}
         }
+    }
+
+    /// Ends the connection, with this as the reason unless it has one.
+    pub(crate) fn dismiss(&self, code: ErrorCode) {
+        let _ = self.gauge.dismissed.set(code);
+        self.gauge.end.cancel();
     }
 }
 
@@ -88,21 +96,14 @@ impl Inbox {
         Some(message)
     }
 
-    /// Returns once something did not fit, or the server stops.
+    /// Returns once something did not fit, the client was dismissed, or the server stops.
     pub(crate) fn ended(&self) -> impl Future<Output = ()> + 'static {
         self.gauge.end.clone().cancelled_owned()
     }
 
-    /// Whether something did not fit.
-    pub(crate) fn has_overflowed(&self) -> bool {
-        self.gauge.has_overflowed.load(Ordering::Acquire)
-    }
-}
-
-impl Gauge {
-    fn overflow(&self) {
-        self.has_overflowed.store(true, Ordering::Release);
-        self.end.cancel();
+    /// Why the connection is to end.
+    pub(crate) fn reason(&self) -> ErrorCode {
+        self.gauge.dismissed.get().copied().unwrap_or(ErrorCode::ShuttingDown)
     }
 }
 
@@ -122,9 +123,10 @@ mod tests {
         let (outbox, mut inbox) = channel(2, 100);
         outbox.push(Bytes::from_static(b"1"));
         outbox.push(Bytes::from_static(b"2"));
-        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_none());
+        assert!(inbox.ended().now_or_never().is_none());
         outbox.push(Bytes::from_static(b"3"));
-        assert!(inbox.has_overflowed() && inbox.ended().now_or_never().is_some());
+        assert!(inbox.ended().now_or_never().is_some());
+        assert_eq!(inbox.reason(), ErrorCode::SlowReader);
         assert_eq!(inbox.next().now_or_never().flatten().as_deref(), Some(b"1".as_slice()));
     }
 
@@ -133,9 +135,10 @@ mod tests {
         let (outbox, inbox) = channel(10, 4);
         outbox.push(Bytes::from_static(b"12"));
         outbox.push(Bytes::from_static(b"34"));
-        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_none());
+        assert!(inbox.ended().now_or_never().is_none());
         outbox.push(Bytes::from_static(b"5"));
-        assert!(inbox.has_overflowed() && inbox.ended().now_or_never().is_some());
+        assert!(inbox.ended().now_or_never().is_some());
+        assert_eq!(inbox.reason(), ErrorCode::SlowReader);
     }
 
     #[test]
@@ -145,7 +148,7 @@ mod tests {
             outbox.push(Bytes::from_static(b"longer than the limit"));
             assert!(inbox.next().now_or_never().flatten().is_some());
         }
-        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_none());
+        assert!(inbox.ended().now_or_never().is_none());
     }
 
     #[test]
@@ -153,6 +156,16 @@ mod tests {
         let shutdown = CancellationToken::new();
         let (_outbox, inbox) = super::channel(&Limits::default(), &shutdown);
         shutdown.cancel();
-        assert!(!inbox.has_overflowed() && inbox.ended().now_or_never().is_some());
+        assert!(inbox.ended().now_or_never().is_some());
+        assert_eq!(inbox.reason(), ErrorCode::ShuttingDown);
+    }
+
+    #[test]
+    fn the_first_reason_for_an_end_counts() {
+        let (outbox, inbox) = channel(1, 4);
+        outbox.dismiss(ErrorCode::RoomFull);
+        outbox.dismiss(ErrorCode::SlowReader);
+        assert!(inbox.ended().now_or_never().is_some());
+        assert_eq!(inbox.reason(), ErrorCode::RoomFull);
     }
 }

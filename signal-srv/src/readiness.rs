@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::hub::Hub;
 use crate::tls::Certificate;
 
 /// What it depends on.
@@ -12,6 +13,7 @@ pub(crate) struct Readiness {
     pub(crate) shutdown: CancellationToken,
     /// None if TLS is off.
     pub(crate) certificate: Option<Arc<Certificate>>,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Readiness {
@@ -20,9 +22,9 @@ impl Readiness {
         if self.shutdown.is_cancelled() {
             return Some("stopping\n");
         }
-        match &self.certificate {
-            Some(certificate) if !certificate.is_usable() => Some("no certificate, or one that has expired\n"),
-            _ => None,
+        if self.certificate.as_ref().is_some_and(|certificate| !certificate.is_usable()) {
+            return Some("no certificate, or one that has expired\n");
         }
+        (!self.hub.is_ready()).then_some("no way to the other servers of the cluster\n")
     }
 }

@@ -6,7 +6,8 @@
 //!                                   Role: 0..4 cameras, 0..N viewers
 //! ```
 //! The first client decides which of the two a room is. Every function says who is to be told; the
-//! [hub](crate::hub) tells them.
+//! [hub](crate::hub) tells them. In a [cluster](crate::cluster) a room that somebody here is in holds clients of other
+//! nodes, too ([`elsewhere`]).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,6 +16,10 @@ use signal_proto::limits::{PAIR_CLIENTS, ROLE_CAMERAS};
 use signal_proto::{ErrorCode, Join, Member, PeerId, Role, RoomId};
 
 use crate::client::Client;
+
+pub(crate) mod elsewhere;
+
+use elsewhere::NodeId;
 
 /// All rooms of one server.
 #[derive(Debug)]
@@ -26,12 +31,14 @@ pub(crate) struct Rooms {
     made: HashMap<Client, usize>,
     /// Where each client is. Whoever is not in here is in no room.
     seats: HashMap<PeerId, (RoomId, Option<Role>)>,
+    /// Who of them is a client of another node, and of which. Empty where there is no cluster.
+    elsewhere: HashMap<PeerId, NodeId>,
 }
 
 #[derive(Debug)]
 struct Room {
-    /// Who made it, by being the first in it.
-    maker: Client,
+    /// Who made it, by being the first in it; nobody here if it was there already, on another node.
+    maker: Option<Client>,
     members: Members,
 }
 
@@ -53,7 +60,14 @@ pub(crate) struct Admitted {
 impl Rooms {
     /// No room yet; a role room will take `max_viewers` viewers, and a client may make `max_of_each` rooms.
     pub(crate) fn new(max_viewers: usize, max_of_each: usize) -> Self {
-        Self { max_viewers, max_of_each, rooms: HashMap::new(), made: HashMap::new(), seats: HashMap::new() }
+        Self {
+            max_viewers,
+            max_of_each,
+            rooms: HashMap::new(),
+            made: HashMap::new(),
+            seats: HashMap::new(),
+            elsewhere: HashMap::new(),
+        }
     }
 
     /// How many there are.
@@ -85,7 +99,7 @@ impl Rooms {
                 }
                 let mut members = Members::of_kind(role);
                 let admitted = members.admit(peer, role, self.max_viewers)?;
-                vacant.insert(Room { maker: client, members });
+                vacant.insert(Room { maker: Some(client), members });
                 self.made.insert(client, made + 1);
                 admitted
             }
@@ -94,7 +108,7 @@ impl Rooms {
         Ok(admitted)
     }
 
-    /// Takes `peer` out, and the room away with its last client. Who hears of it is the answer;
+    /// Takes `peer` out, and the room away with its last client here. Who hears of it is the answer;
     /// `None` if the client was in no room.
     pub(crate) fn leave(&mut self, peer: PeerId) -> Option<Vec<PeerId>> {
         let (id, role) = self.seats.remove(&peer)?;
@@ -102,16 +116,27 @@ impl Rooms {
         let members = &mut room.get_mut().members;
         members.remove(peer);
         let hearers = members.hearers(peer, role);
-        if members.is_empty() {
-            let maker = room.remove().maker;
-            if let Entry::Occupied(mut made) = self.made.entry(maker) {
-                *made.get_mut() -= 1;
-                if *made.get() == 0 {
-                    made.remove();
-                }
+        if members.all().all(|member| self.elsewhere.contains_key(&member)) {
+            let Room { maker, members } = room.remove();
+            for member in members.all() {
+                self.seats.remove(&member);
+                self.elsewhere.remove(&member);
+            }
+            if let Some(maker) = maker {
+                self.release(maker);
             }
         }
         Some(hearers)
+    }
+
+    /// One room less that this client has made, or has [reserved](Self::reserve).
+    pub(crate) fn release(&mut self, client: Client) {
+        if let Entry::Occupied(mut made) = self.made.entry(client) {
+            *made.get_mut() -= 1;
+            if *made.get() == 0 {
+                made.remove();
+            }
+        }
     }
 
     /// Whom a signal of `peer` reaches: in a pair room the other one, in a role room `to`.
@@ -166,11 +191,12 @@ impl Members {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Pair(clients) => clients.is_empty(),
-            Self::Role { cameras, viewers } => cameras.is_empty() && viewers.is_empty(),
-        }
+    fn all(&self) -> impl Iterator<Item = PeerId> {
+        let (first, second): (&[PeerId], &[PeerId]) = match self {
+            Self::Pair(clients) => (clients, &[]),
+            Self::Role { cameras, viewers } => (cameras, viewers),
+        };
+        first.iter().chain(second).copied()
     }
 
     /// Whom a client with this role sees: cameras everybody, viewers the cameras.

@@ -32,6 +32,8 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::admission::Admission;
 use crate::client::Client;
+use crate::cluster::{self, ClusterError, Link};
+use crate::config::Cluster;
 use crate::connection::{self, Context};
 use crate::drain::{self, Drain};
 use crate::hub::{Hub, Stats};
@@ -97,6 +99,9 @@ pub enum ServerError {
     /// No certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The cluster's Redis cannot be spoken to as configured. One that is not there yet is no error.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A connection went on after it was told to end.
     #[error("{0} connections did not end in time")]
     Stop(usize),
@@ -162,12 +167,21 @@ impl Server {
         let drained = CancellationToken::new();
         let drain = Arc::new(Drain::new());
         let rooms = Rooms::new(config.max_viewers, config.limits.rooms_per_address);
-        let metrics = Arc::new(Metrics::new());
-        let hub = Arc::new(Hub::new(rooms, config.ice_servers.clone(), shutdown.clone(), Arc::clone(&metrics)));
+        let mut metrics = Metrics::new();
+        let (cluster, queue) = config.cluster.as_ref().map(|_| cluster::channel(metrics.for_cluster())).unzip();
+        let metrics = Arc::new(metrics);
+        let ice_servers = config.ice_servers.clone();
+        let hub = Arc::new(Hub::new(rooms, ice_servers, shutdown.clone(), Arc::clone(&metrics), cluster));
+        let link = config.cluster.as_ref().zip(queue).map(|(cluster, queue)| {
+            let Cluster { address, authority } = cluster;
+            Link::new(address, authority.as_deref(), Arc::clone(&hub), queue, &config.limits, shutdown.clone())
+        });
+        let link = link.transpose()?;
         let settings = Arc::new(InEffect::new(&config));
         let streams = Arc::new(Semaphore::new(Admission::streams(&config.limits)));
         let (tasks, remaining) = (TaskTracker::new(), TaskTracker::new());
-        let readiness = Readiness { shutdown: shutdown.clone(), certificate: certificate.clone() };
+        let readiness =
+            Readiness { shutdown: shutdown.clone(), certificate: certificate.clone(), hub: Arc::clone(&hub) };
         let secure = acceptor.is_some();
         let listening = Listening {
             listener,
@@ -214,6 +228,9 @@ impl Server {
             drain: Arc::clone(&drain),
             tasks: remaining.clone(),
         });
+        if let Some(link) = link {
+            tasks.spawn(link.run().instrument(info_span!("cluster")));
+        }
         let accepting = tasks.spawn(listening.run(Some(asked)));
         if let Some(redirects) = redirects {
             tasks.spawn(redirects.run(None));
@@ -304,13 +321,15 @@ impl Server {
                 config.redirect,
                 config.tls.clone(),
                 config.behind_proxy,
+                config.cluster.clone(),
                 config.log.clone(),
                 config.log_format,
             )
         };
         if fixed(new) != fixed(old) {
             warn!(
-                "changes of listen, metrics, redirect, tls and what belongs to it, behind_proxy, log and log_format need a restart"
+                "changes of listen, metrics, redirect, tls and what belongs to it, behind_proxy, cluster, cluster_ca, log and \
+                 log_format need a restart"
             );
         }
         let (before, after) = (Admission::streams(&old.limits), Admission::streams(&new.limits));
@@ -319,8 +338,8 @@ impl Server {
         self.streams.forget_permits(before.saturating_sub(after));
         self.settings.replace(new);
         self.hub.change(new.max_viewers, new.limits.rooms_per_address, new.ice_servers.clone());
-        let (listen, metrics, redirect, tls, behind_proxy, log, log_format) = fixed(old);
-        self.config = Config { listen, metrics, redirect, tls, behind_proxy, log, log_format, ..config };
+        let (listen, metrics, redirect, tls, behind_proxy, cluster, log, log_format) = fixed(old);
+        self.config = Config { listen, metrics, redirect, tls, behind_proxy, cluster, log, log_format, ..config };
         if let Some(certificate) = &self.certificate {
             certificate.reload()?;
         }

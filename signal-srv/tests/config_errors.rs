@@ -57,6 +57,47 @@ fn configuration_files() {
 }
 
 #[test]
+fn clusters_without_repeating_passwords() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = "redis://:secret@cache/nodb";
+    let file =
+        write(dir.path(), "a.toml", &format!("tls = \"off\"\nlisten = \"127.0.0.1:0\"\ncluster = \"{wrong}\"\n"));
+    let here = ["--tls", "off", "--listen", "127.0.0.1:0"];
+    let with = |more: &[&'static str]| [&here[..], more].concat();
+    let outputs = [
+        Program::command(with(&["--cluster", wrong])).output().unwrap(),
+        Program::command(["--config", &file]).output().unwrap(),
+        Program::command(with(&["--cluster", "http://:secret@cache"])).output().unwrap(),
+        Program::command(here).env("SIGNAL_SRV_CLUSTER", "rediss://:secret@cache/#insecure").output().unwrap(),
+    ];
+    for output in outputs {
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("--cluster") && text.contains("address of Redis") && !text.contains("secret"), "{text}");
+    }
+    assert_fails(&with(&["--cluster-ca", "/x.pem"]), 2, &["--cluster-ca", "rediss://"]);
+    let none = with(&["--cluster", "rediss://cache", "--cluster-ca", "/does/not/exist.pem"]);
+    assert_fails(&none, 2, &["--cluster-ca", "/does/not/exist.pem"]);
+    assert_fails(
+        &with(&["--cluster", "redis://127.0.0.1", "--cluster-ca", "/dev/null"]),
+        2,
+        &["/dev/null", "rediss://"],
+    );
+    assert_fails(&with(&["--cluster", "rediss://cache", "--cluster-ca", "/dev/null"]), 2, &["/dev/null"]);
+    let short = write(
+        dir.path(),
+        "b.toml",
+        "tls = \"off\"\nlisten = \"127.0.0.1:0\"\ncluster = \"redis://cache\"\n[limits]\ncluster_lease_s = 3\n",
+    );
+    assert_fails(&["--config", &short], 2, &["cluster_lease_s", "cluster_timeout_s"]);
+
+    let printed =
+        Program::command(with(&["--cluster", "rediss://me:secret@cache:7/1", "--print-config"])).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains("cluster = \"rediss://me:redacted@cache:7/1\""), "{printed}");
+}
+
+#[test]
 fn arguments() {
     assert_fails(&["--listen", "nowhere"], 2, &["--listen", "nowhere"]);
     assert_fails(&["--tls", "maybe"], 2, &["--tls", "self-signed"]);

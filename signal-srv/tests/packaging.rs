@@ -49,9 +49,22 @@ fn print_config(content: &str) -> toml::Table {
 
 /// The keys whose example is not what is in effect without them.
 fn is_example(line: &str) -> bool {
-    ["metrics", "redirect", "cert", "key", "domains", "acme_c", "acme_d", "[[ice", "urls", "username", "credential"]
-        .iter()
-        .any(|key| line.starts_with(key))
+    let examples = [
+        "metrics",
+        "redirect",
+        "cert",
+        "key",
+        "domains",
+        "acme_c",
+        "acme_d",
+        "cluster =",
+        "cluster_ca",
+        "[[ice",
+        "urls",
+        "username",
+        "credential",
+    ];
+    examples.iter().any(|key| line.starts_with(key))
 }
 
 #[test]

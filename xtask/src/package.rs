@@ -191,7 +191,8 @@ fn scripts(root: &Path) -> Result<String> {
 
 fn units(root: &Path) -> Result<String> {
     let system = root.join("usr/lib/systemd/system");
-    let units = ["signal-srv.service", "signal-srv-https.socket", "signal-srv-http.socket"].map(|name| system.join(name));
+    let units =
+        ["signal-srv.service", "signal-srv-https.socket", "signal-srv-http.socket"].map(|name| system.join(name));
     let output = Command::new("systemd-analyze").arg("verify").args(&units).output();
     let output = output.context("cannot start systemd-analyze, of the package systemd")?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -106,6 +106,14 @@ const AUTHORITY: &[Package] = &[Package {
     present: || ["pebble", "pebble-challtestsrv"].iter().all(|name| program(name).is_some()),
 }];
 
+/// A Redis for the tests of clusters. Debian's `redis-server` would start a service, on whoever's machine this is; its
+/// `redis-tools` has the same program under the name of one of its parts.
+const REDIS: &[Package] = &[Package {
+    apt: &["redis-tools"],
+    generic: "Redis or Valkey (the program alone, no service)",
+    present: has_redis,
+}];
+
 /// The first whose test runner does what the tests ask of it.
 const NODE: (u32, u32) = (18, 19);
 
@@ -189,8 +197,8 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     let wanted: &[&[Package]] = match purpose {
         Purpose::Build => &[BUILD],
         Purpose::Page => &[PAGE],
-        Purpose::Rust => &[BUILD, READERS, SERVICE, AUTHORITY],
-        Purpose::Test => &[BUILD, READERS, SERVICE, AUTHORITY, PAGE, BROWSERS],
+        Purpose::Rust => &[BUILD, READERS, SERVICE, AUTHORITY, REDIS],
+        Purpose::Test => &[BUILD, READERS, SERVICE, AUTHORITY, REDIS, PAGE, BROWSERS],
         Purpose::Cross(Architecture::Amd64) => &[BUILD, SYSROOT, TO_AMD64],
         Purpose::Cross(Architecture::Arm64) => &[BUILD, SYSROOT, TO_ARM64],
         Purpose::Package => &[BUILD, PACKAGE],
@@ -378,6 +386,10 @@ fn has_foreign_programs() -> bool {
 
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+fn has_redis() -> bool {
+    ["redis-server", "valkey-server", "redis-check-rdb", "valkey-check-rdb"].iter().any(|name| program(name).is_some())
 }
 
 fn has_libvpx() -> bool {

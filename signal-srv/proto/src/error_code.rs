@@ -35,6 +35,8 @@ pub enum ErrorCode {
     SlowReader,
     /// The server is about to stop; come back after a random delay.
     ShuttingDown,
+    /// The server cannot reach the other servers that it shares rooms with; come back after a random delay.
+    ClusterUnavailable,
 }
 
 /// Not one of the codes.
@@ -42,7 +44,7 @@ pub enum ErrorCode {
 #[error("unknown error code")]
 pub struct UnknownErrorCode;
 
-const CODES: [(ErrorCode, &str); 14] = [
+const CODES: [(ErrorCode, &str); 15] = [
     (ErrorCode::BadMessage, "BAD_MESSAGE"),
     (ErrorCode::UnknownType, "UNKNOWN_TYPE"),
     (ErrorCode::BadRoomId, "BAD_ROOM_ID"),
@@ -57,6 +59,7 @@ const CODES: [(ErrorCode, &str); 14] = [
     (ErrorCode::RateLimited, "RATE_LIMITED"),
     (ErrorCode::SlowReader, "SLOW_READER"),
     (ErrorCode::ShuttingDown, "SHUTTING_DOWN"),
+    (ErrorCode::ClusterUnavailable, "CLUSTER_UNAVAILABLE"),
 ];
 
 impl ErrorCode {
@@ -89,6 +92,9 @@ impl ErrorCode {
             }
             Self::SlowReader => "Messages were not read fast enough; connect again.",
             Self::ShuttingDown => "The server is stopping; connect again after a random delay.",
+            Self::ClusterUnavailable => {
+                "The server cannot ask the others whether the room has a place; connect again after a random delay."
+            }
         }
     }
 }

@@ -81,6 +81,8 @@ keys! {
     acme_retry_s: Seconds => acme_retry,
     outbox_messages: Count => outbox_messages,
     outbox_bytes: Count => outbox_bytes,
+    cluster_lease_s: Seconds => cluster_lease,
+    cluster_timeout_s: Seconds => cluster_timeout,
 }
 
 impl TryFrom<u64> for Count {

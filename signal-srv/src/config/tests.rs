@@ -65,11 +65,15 @@ fn every_key_can_come_from_the_environment() {
             ("SIGNAL_SRV_BEHIND_PROXY", "true"),
             ("SIGNAL_SRV_MAX_VIEWERS", "4"),
             ("SIGNAL_SRV_LOG", "debug"),
+            ("SIGNAL_SRV_CLUSTER", "rediss://cache"),
+            ("SIGNAL_SRV_CLUSTER_CA", "/ca.pem"),
             ("SIGNAL_SRV_ICE_SERVERS", "[{ urls = [\"stun:stun.example.org\"] }]"),
         ],
     )
     .unwrap();
     assert_eq!((config.listen, config.tls), ("[::]:5".parse().unwrap(), Tls::Off));
+    let cluster = Cluster { address: "rediss://cache".parse().unwrap(), authority: Some("/ca.pem".into()) };
+    assert_eq!(config.cluster, Some(cluster));
     assert_eq!((config.behind_proxy, config.max_viewers, config.ice_servers.len()), (true, 4, 1));
 
     let error = load(&[], &[("SIGNAL_SRV_MAX_VIEWERS", "many")]).unwrap_err().to_string();

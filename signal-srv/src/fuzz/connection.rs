@@ -79,7 +79,7 @@ impl World {
         let metrics = Arc::new(Metrics::new());
         let (stopping, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let rooms = Rooms::new(config.max_viewers, config.limits.rooms_per_address);
-        let hub = Arc::new(Hub::new(rooms, Vec::new(), stopping.clone(), Arc::clone(&metrics)));
+        let hub = Arc::new(Hub::new(rooms, Vec::new(), stopping.clone(), Arc::clone(&metrics), None));
         let settings = InEffect::new(&config).now();
         let context = Context { hub, admission: Arc::<Admission>::default(), settings, metrics, stopping, shutdown };
         Self { context, tasks: JoinSet::new(), clients: [const { None }; CLIENTS] }
