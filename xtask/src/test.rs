@@ -88,8 +88,8 @@ impl Name {
             Self::Cross => vec![Part::new("cross: the appliance's program", smoke::run)],
             Self::Vm => vec![Part::new("vm: capture on a kernel driver", vm::run)],
             Self::Image => vec![
-                Part::new("image: made twice, the same card", appliance::twice),
                 Part::new("image: the card, power-on to page", appliance::run),
+                Part::new("image: made twice, the same card", appliance::twice),
             ],
             Self::Pi4 => vec![Part::new("pi4: the card in a Raspberry Pi 4", appliance::pi4::run)],
         }

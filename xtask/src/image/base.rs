@@ -95,7 +95,7 @@ pub(super) fn packages(stage: &Path) -> Result<Vec<String>> {
 
 /// Sees to it that the kernel runs programs for ARM. What Debian's package registers at boot is missing where services do
 /// not start, as in containers.
-pub(super) fn enable_foreign_programs() -> Result<()> {
+fn enable_foreign_programs() -> Result<()> {
     if Architecture::own() == Some(Architecture::Arm64) || Path::new(FOREIGN).exists() {
         return Ok(());
     }

@@ -26,7 +26,6 @@ use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -143,27 +142,17 @@ pub(crate) fn build(arguments: &Arguments) -> Result<Built> {
     Ok(Built { folder: work.folder, card, archive, root: root.image, took: work.took })
 }
 
-/// Makes a card, and beside it everything but the agent a second time, from nothing. Says in which stage the second came to
-/// something else, if it did.
-pub(crate) fn twice() -> Result<Option<&'static str>> {
-    // What both need is there before they begin.
-    system::prepare(Purpose::Image)?;
-    base::enable_foreign_programs()?;
-    let program = Cross::to(Architecture::Arm64)?.build()?;
+/// Makes everything but the agent a second time, from nothing, and says in which stage it came to something else, if it did.
+pub(crate) fn again(first: &Built) -> Result<Option<&'static str>> {
     let folder = workspace::target().join("image-again");
     let arguments = Arguments {
         anew: true,
         out: Some(folder.clone()),
-        program: Some(program),
+        program: Some(Cross::to(Architecture::Arm64)?.built().join("camera-fw")),
         uncompressed: true,
         ..Arguments::default()
     };
-    // Most of it is one program on one core.
-    let (first, second) = thread::scope(|scope| {
-        let second = scope.spawn(|| build(&arguments));
-        (build(&Arguments::uncompressed()), second.join().unwrap_or_else(|_| bail!("the second card was given up")))
-    });
-    let (first, second) = (first?, second?);
+    let second = build(&arguments)?;
     let of = |kind: &str, built: &Built| -> Result<u64> {
         let folder = entries(&built.folder)?.into_iter().find(|entry| name_of(entry).starts_with(&format!("{kind}-")));
         let folder = folder.with_context(|| format!("there is no {kind} in {}", built.folder.display()))?;
@@ -173,7 +162,7 @@ pub(crate) fn twice() -> Result<Option<&'static str>> {
     let mut other = None;
     // The earliest is what there is to mend.
     for stage in ["card", "initramfs", "root", "base", "kernel"] {
-        if of(stage, &first)? != of(stage, &second)? {
+        if of(stage, first)? != of(stage, &second)? {
             other = Some(stage);
         }
     }
