@@ -3,14 +3,23 @@
 //! All at once would come back all at once, to this server's successor or to the other servers behind a load balancer, each with
 //! a TLS handshake. So clients are dismissed over a while that grows with their number, each at an instant of its own.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use crate::metrics::Metrics;
+use crate::settings::InEffect;
 
 /// Connections share a token in so many groups: no timer and no allocation for any of them, and few meet at one lock.
 const GROUPS: usize = 256;
+
+/// A connection that was dismissed and has had its time for a farewell ends within this.
+pub(crate) const STOP: Duration = Duration::from_secs(3);
 
 /// Every connection's turn.
 #[derive(Debug)]
@@ -30,7 +39,7 @@ impl Drain {
     }
 
     /// Dismisses everybody, one group after the other, within this time.
-    pub(crate) async fn run(&self, window: Duration) {
+    async fn run(&self, window: Duration) {
         let begun = Instant::now();
         for (turn, group) in (0..).zip(&self.groups) {
             sleep_until(begun + window * turn / GROUPS as u32).await;
@@ -41,13 +50,40 @@ impl Drain {
 
 /// How long it takes to dismiss so many connections: a thousand a second, which a successor on one core lets in with ease, or
 /// faster if there are more than fit into the longest that it may take.
-pub(crate) fn window(connections: usize, longest: Duration) -> Duration {
+fn window(connections: usize, longest: Duration) -> Duration {
     longest.min(Duration::from_millis(connections as u64))
 }
 
 /// Neighbours in time far apart, all groups of one size (Fibonacci hashing).
 const fn group(number: usize) -> usize {
     ((number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - GROUPS.ilog2())) as usize
+}
+
+/// The end of a server, from the shutdown on.
+pub(crate) struct Stopping {
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Arc<InEffect>,
+    pub(crate) tasks: TaskTracker,
+    /// What is served to the last ends, too.
+    pub(crate) drained: CancellationToken,
+}
+
+impl Stopping {
+    /// Gives the number of tasks that did not end in time.
+    pub(crate) async fn run(self) -> usize {
+        self.shutdown.cancelled().await;
+        self.tasks.close();
+        let limits = &self.settings.now().limits;
+        let connections = usize::try_from(self.metrics.websockets.get()).unwrap_or(0);
+        let window = window(connections, limits.drain);
+        info!(connections, within = %format_args!("{:.1} s", window.as_secs_f64()), "dismissing clients");
+        self.drain.run(window).await;
+        let ended = timeout(limits.farewell + STOP, self.tasks.wait()).await;
+        self.drained.cancel();
+        if ended.is_ok() { 0 } else { self.tasks.len() }
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! ```text
 //! main.rs ── config.rs ── logging.rs ── service.rs  what systemd is told ── sockets.rs  what it passes
 //!    │
-//! server.rs   accept, limits (limits.rs), shutdown (drain.rs); certificate (tls.rs, tls/)
+//! server.rs   limits (limits.rs), shutdown (drain.rs), life (pulse.rs); certificate (tls.rs, tls/); accept.rs: who comes
 //!    │        redirect.rs: from port 80 to HTTPS; readiness.rs: whether clients should come
 //!    │ one task per connection; admission.rs counts them, for each client (client.rs) and for all
 //! http.rs     the page, /healthz, /readyz, upgrade, if the page's origin may (origin.rs)
@@ -18,6 +18,7 @@
 //!    └────────── outbox.rs ◀─────────┘   cluster/  several servers as one, through Redis
 //! ```
 
+mod accept;
 mod admission;
 mod client;
 mod cluster;
@@ -34,6 +35,7 @@ pub mod logging;
 mod metrics;
 mod origin;
 mod outbox;
+mod pulse;
 mod rate;
 mod readiness;
 mod redirect;
@@ -50,6 +52,7 @@ pub use config::{Acme, Config, Tls};
 pub use hub::Stats;
 pub use limits::Limits;
 pub use origin::Origins;
-pub use server::{Pulse, Server, ServerError};
+pub use pulse::Pulse;
+pub use server::{Server, ServerError};
 pub use sockets::{Sockets, SocketsError};
 pub use tls::TlsError;

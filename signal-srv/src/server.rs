@@ -1,7 +1,7 @@
-//! Bind, accept, limit, stop.
+//! Bind, serve, reload, stop.
 //!
 //! ```text
-//! Server ── accept task ── one task per TCP connection: TLS handshake ▶ HTTP ▶ WebSocket
+//! Server ── accept task (accept.rs) ── one task per TCP connection: TLS handshake ▶ HTTP ▶ WebSocket
 //! ```
 //! No task outlives the server: all are tracked, all hear of the shutdown, each ends by itself within
 //! the time-outs of [`Limits`], and [`Server::join`] waits for them.
@@ -12,37 +12,31 @@
 //! ```
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, info, info_span, warn};
 
+use crate::accept::Listening;
 use crate::admission::Admission;
-use crate::client::Client;
 use crate::cluster::{self, ClusterError, Link};
 use crate::config::Cluster;
-use crate::connection::{self, Context};
-use crate::drain::{self, Drain};
+use crate::drain::{Drain, STOP, Stopping};
 use crate::hub::{Hub, Stats};
-use crate::metrics::{Metrics, Open, Turned};
+use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::readiness::Readiness;
 use crate::room::Rooms;
 use crate::settings::InEffect;
 use crate::sockets::{self, Sockets};
-use crate::tls::{Certificate, TlsError, acme};
+use crate::tls::{Certificate, TlsError};
 use crate::{Config, Tls, http, redirect};
 
 /// Connections of operators and their programs at once.
@@ -50,15 +44,6 @@ const OPERATORS: usize = 16;
 
 /// Connections that are sent on to HTTPS at once. Each is over with its first answer.
 const REDIRECTS: usize = 1024;
-
-/// Longest pause after a failed accept.
-const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// A connection that was dismissed and has had its time for a farewell ends within this.
-const STOP: Duration = Duration::from_secs(3);
-
-/// How often it is tried again whether the rooms can be looked at.
-const PULSE: Duration = Duration::from_millis(10);
 
 /// Why a server cannot start, or does not stop in order.
 #[derive(Debug, thiserror::Error)]
@@ -393,220 +378,4 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
-}
-
-/// The end of a server, from the shutdown on.
-struct Stopping {
-    shutdown: CancellationToken,
-    drain: Arc<Drain>,
-    metrics: Arc<Metrics>,
-    settings: Arc<InEffect>,
-    tasks: TaskTracker,
-    /// What is served to the last ends, too.
-    drained: CancellationToken,
-}
-
-impl Stopping {
-    /// Gives the number of tasks that did not end in time.
-    async fn run(self) -> usize {
-        self.shutdown.cancelled().await;
-        self.tasks.close();
-        let limits = &self.settings.now().limits;
-        let connections = usize::try_from(self.metrics.websockets.get()).unwrap_or(0);
-        let window = drain::window(connections, limits.drain);
-        info!(connections, within = %format_args!("{:.1} s", window.as_secs_f64()), "dismissing clients");
-        self.drain.run(window).await;
-        let ended = timeout(limits.farewell + STOP, self.tasks.wait()).await;
-        self.drained.cancel();
-        if ended.is_ok() { 0 } else { self.tasks.len() }
-    }
-}
-
-/// Whether the server does what it is there for, and how much of it.
-#[derive(Debug, Clone)]
-pub struct Pulse {
-    accept: mpsc::Sender<oneshot::Sender<()>>,
-    hub: Arc<Hub>,
-    metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
-}
-
-impl Pulse {
-    /// Returns once the task that accepts connections has answered and the rooms could be looked at. For ever, if not.
-    pub async fn feel(&self) {
-        let (answer, answered) = oneshot::channel();
-        let accepts = self.accept.send(answer).await.is_ok() && answered.await.is_ok();
-        // Once the server stops nothing is accepted any more.
-        if !accepts && !self.shutdown.is_cancelled() {
-            return std::future::pending().await;
-        }
-        while self.hub.is_busy() {
-            sleep(PULSE).await;
-        }
-    }
-
-    /// One line for an operator.
-    pub fn status(&self) -> String {
-        let (clients, rooms) = (self.metrics.websockets.get(), self.metrics.rooms.get());
-        let doing = if self.shutdown.is_cancelled() { "stopping, " } else { "" };
-        format!("{doing}{clients} clients in {rooms} rooms")
-    }
-}
-
-/// What the accept task owns.
-struct Listening {
-    listener: TcpListener,
-    acceptor: Option<TlsAcceptor>,
-    router: Router,
-    /// Beyond them the kernel's accept queue holds the newcomers.
-    streams: Arc<Semaphore>,
-    hub: Arc<Hub>,
-    admission: Arc<Admission>,
-    settings: Arc<InEffect>,
-    metrics: Arc<Metrics>,
-    shutdown: CancellationToken,
-    drain: Arc<Drain>,
-    tasks: TaskTracker,
-}
-
-impl Listening {
-    /// Until the shutdown. Whoever asks is answered: this task lives.
-    async fn run(self, mut asked: Option<mpsc::Receiver<oneshot::Sender<()>>>) {
-        let shutdown = self.shutdown.clone();
-        let accept = self.accept();
-        tokio::pin!(accept);
-        loop {
-            let next = async {
-                match &mut asked {
-                    Some(asked) => asked.recv().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return,
-                () = &mut accept => return,
-                Some(answer) = next => {
-                    // If it takes no answer, it has waited long enough.
-                    let _ = answer.send(());
-                }
-            }
-        }
-    }
-
-    async fn accept(self) {
-        let connections = AtomicU64::new(0);
-        let mut pause = Duration::from_millis(5);
-        // The semaphore is never closed, so this goes on until the shutdown.
-        while let Ok(permit) = Arc::clone(&self.streams).acquire_owned().await {
-            match self.listener.accept().await {
-                // The address is counted, and is nobody else's business, least of all the log's.
-                Ok((stream, address)) => {
-                    pause = Duration::from_millis(5);
-                    let settings = self.settings.now();
-                    let client = Client::of(address.ip());
-                    // Behind a proxy are many, who are told apart by what it says.
-                    let is_proxy = settings.proxies.trust(address.ip());
-                    let ticket = if is_proxy { None } else { self.admission.stream(client, &settings.limits) };
-                    if ticket.is_none() && !is_proxy {
-                        debug!("a client with too many connections was turned away");
-                        self.metrics.turned_away(Turned::Stream);
-                        continue;
-                    }
-                    let id = connections.fetch_add(1, Ordering::Relaxed);
-                    let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
-                    let context = Context {
-                        hub: Arc::clone(&self.hub),
-                        admission: Arc::clone(&self.admission),
-                        settings,
-                        metrics: Arc::clone(&self.metrics),
-                        stopping: self.shutdown.clone(),
-                        shutdown: self.drain.turn(),
-                    };
-                    let places = (permit, ticket, Open::new(&self.metrics.streams));
-                    let connection = async move {
-                        serve(stream, address.ip(), acceptor, router, context).await;
-                        // What the connection took is given back when it has ended.
-                        drop(places);
-                    };
-                    self.tasks.spawn(connection.instrument(info_span!("conn", id)));
-                }
-                Err(error) if is_the_clients(&error) => debug!(%error, "a connection broke before it was accepted"),
-                Err(error) => {
-                    // Most likely out of file descriptors: at once would fail again, and connections end all the time.
-                    error!(%error, "cannot accept connections; if it persists, raise the limit of open files");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
-                }
-            }
-        }
-    }
-}
-
-fn is_the_clients(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
-}
-
-/// Each stage is in an allocation of its own, so that an idle WebSocket does not hold what the others needed.
-type Stage<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// One TCP connection, from its first byte to its last.
-async fn serve(stream: TcpStream, peer: IpAddr, acceptor: Option<TlsAcceptor>, router: Router, context: Context) {
-    // Signaling is small messages one at a time: Nagle's algorithm would hold each back for 40 ms.
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let opening: Stage<'_, Option<Stage<'_, ()>>> = match acceptor {
-        Some(acceptor) => Box::pin(open_tls(stream, peer, acceptor, router, &context)),
-        None => Box::pin(open(stream, peer, router, &context)),
-    };
-    let websocket = opening.await;
-    if let Some(websocket) = websocket {
-        websocket.await;
-    }
-}
-
-/// The TLS handshake, and what it protects.
-async fn open_tls(
-    stream: TcpStream,
-    peer: IpAddr,
-    acceptor: TlsAcceptor,
-    router: Router,
-    context: &Context,
-) -> Option<Stage<'_, ()>> {
-    let handshake = timeout(context.settings.limits.tls_handshake, acceptor.accept(stream));
-    let accepted = tokio::select! {
-        accepted = handshake => accepted,
-        () = context.stopping.cancelled() => return None,
-    };
-    if !matches!(accepted, Ok(Ok(_))) {
-        context.metrics.turned_away(Turned::Tls);
-    }
-    match accepted {
-        Ok(Ok(mut stream)) if stream.get_ref().1.alpn_protocol() == Some(acme::PROTOCOL) => {
-            // It has seen what it wanted to see, and nothing else is to be had this way (RFC 8737 §3).
-            let _ = timeout(context.settings.limits.farewell, stream.shutdown()).await;
-        }
-        Ok(Ok(stream)) => return open(stream, peer, router, context).await,
-        Ok(Err(error)) if is_for_want_of_a_certificate(&error) => debug!("there is no certificate yet"),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => warn!(%error, "TLS handshake failed"),
-        Ok(Err(error)) => debug!(%error, "TLS handshake broken off"),
-        Err(_) => debug!("TLS handshake took too long"),
-    }
-    None
-}
-
-/// What is wrong with the client has a variant of its own.
-fn is_for_want_of_a_certificate(error: &io::Error) -> bool {
-    matches!(error.get_ref().and_then(|error| error.downcast_ref()), Some(rustls::Error::General(_)))
-}
-
-/// HTTP, and the WebSocket that it may end in.
-async fn open<S>(stream: S, peer: IpAddr, router: Router, context: &Context) -> Option<Stage<'_, ()>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let start = http::serve(stream, peer, router, context).await?;
-    let (socket, ticket) = connection::socket(start).await;
-    Some(Box::pin(connection::serve(socket, ticket, context)))
 }

@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, error};
 
-use crate::server::Pulse;
+use crate::pulse::Pulse;
 
 /// How often `systemctl status` gets new figures where no watchdog asks for more.
 const STATUS: Duration = Duration::from_secs(10);
