@@ -65,6 +65,11 @@ impl Site {
         let dns_address = format!("{HOST}:{dns_port}");
         let none = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""];
         let mut dns = Command::new("pebble-challtestsrv");
+        // What newer versions do besides, on a port that all of them share.
+        let help = Command::new("pebble-challtestsrv").arg("-help").output();
+        if help.is_ok_and(|help| String::from_utf8_lossy(&help.stderr).contains("-doh ")) {
+            dns.args(["-doh", ""]);
+        }
         dns.args(none).args(["-dns01", &dns_address, "-management", &format!("{HOST}:{dns_management}")]);
         let mut pebble = Command::new("pebble");
         pebble.arg("-config").arg(&config_file).args(["-dnsserver", &dns_address]);
