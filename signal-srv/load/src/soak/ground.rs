@@ -120,6 +120,11 @@ impl Firewall {
     pub(super) fn cut_off(self, address: Ipv4Addr) -> Result<()> {
         nft(&format!("add element ip soak gone {{ {address} }}"))
     }
+
+    /// Nobody is cut off any more.
+    pub(super) fn heal(self) -> Result<()> {
+        nft("flush set ip soak gone")
+    }
 }
 
 fn nft(rule: &str) -> Result<()> {

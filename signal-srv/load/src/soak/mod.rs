@@ -101,6 +101,8 @@ pub async fn run(options: &Options) -> Result<Report> {
     let mut spell = (options.lasts / 3).min(SPELL / 2);
     while begun.elapsed() < options.lasts {
         let is_tour = report.lulls.is_empty();
+        // Each spell has all addresses for itself.
+        firewall.map(Firewall::heal).transpose()?;
         let mut ground = Ground::new(door.clone(), &files, &server, &tally, spell);
         ground.firewall = firewall;
         let ground = Arc::new(ground);
