@@ -162,7 +162,7 @@ impl Drop for Seat {
         }
         let mut state = self.hub.lock();
         let join = if self.hub.is_clustered() { state.rooms.joined_as(self.peer) } else { None };
-        let Some(hearers) = state.rooms.leave(self.peer) else { return };
+        let Some(hearers) = state.rooms.leave(self.peer) else { return self.hub.notice_the_last(&state) };
         state.outboxes.remove(&self.peer);
         self.hub.metrics.rooms.set(state.rooms.count());
         self.hub.metrics.leaves.inc();

@@ -178,22 +178,37 @@ async fn a_redis_that_hangs_holds_up_nobody_who_does_not_need_it() {
 }
 
 #[tokio::test]
+async fn a_server_stops_in_time_while_redis_hangs() {
+    let redis = Redis::start();
+    let server = node(&redis.url()).await;
+    let inside = Client::pair(&server, &room(1)).await;
+    redis.signal(Signal::SIGSTOP);
+    let mut waiting = Client::connect(&server).await;
+    waiting.send(&json!({"type": "JOIN_OR_CREATE", "data": room(2)})).await;
+    server.shutdown();
+    inside.expect_refusal("SHUTTING_DOWN", 1001).await;
+    waiting.expect_refusal("SHUTTING_DOWN", 1001).await;
+    stop(server).await;
+}
+
+#[tokio::test]
 async fn what_a_node_missed_for_a_moment_is_announced_when_it_is_back() {
     let redis = Redis::start();
     let gate = Gate::to(&redis);
     // A moment, on a busy machine too.
     let (a, b) = (node_with(LEASE * 3, &gate.url()).await, node(&redis.url()).await);
-    for way in [Way::Cut, Way::Silent] {
-        let (mut camera, _) = Client::role(&a, &room(1), "camera").await;
-        let (goes, _) = Client::role(&b, &room(1), "viewer").await;
+    // A room each: of the first the other node may hear later that it is empty.
+    for (way, room) in [(Way::Cut, room(1)), (Way::Silent, room(2))] {
+        let (mut camera, _) = Client::role(&a, &room, "camera").await;
+        let (goes, _) = Client::role(&b, &room, "viewer").await;
         camera.expect_room("JOIN", json!({"peer": goes.id, "role": "viewer"})).await;
-        let (mut stays, _) = Client::role(&b, &room(1), "viewer").await;
+        let (mut stays, _) = Client::role(&b, &room, "viewer").await;
         camera.expect_room("JOIN", json!({"peer": stays.id, "role": "viewer"})).await;
 
         gate.set(way);
         let (left, heard_of) = (goes.id.clone(), camera.id.clone());
         goes.close().await;
-        let (mut comes, joined) = Client::role(&b, &room(1), "viewer").await;
+        let (mut comes, joined) = Client::role(&b, &room, "viewer").await;
         assert_eq!(joined["peers"], json!([{"peer": heard_of, "role": "camera"}]));
         if way == Way::Silent {
             // It notices by itself, and tries in vain.

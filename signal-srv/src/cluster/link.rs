@@ -216,6 +216,8 @@ impl Link {
         session.show_all().await?;
 
         let mut number = 0;
+        // A sign of life that it should hear itself, and since when.
+        let mut unheard = (0, Instant::now());
         let mut commands = Vec::with_capacity(BATCH);
         let mut next_beat = Instant::now();
         loop {
@@ -224,7 +226,9 @@ impl Link {
                     session.carry_out(&mut commands, &shared).await?;
                 }
                 () = sleep_until(next_beat) => {
-                    if session.heard.load(Ordering::Relaxed) < number {
+                    if session.heard.load(Ordering::Relaxed) >= unheard.0 {
+                        unheard = (number + 1, Instant::now());
+                    } else if unheard.1.elapsed() >= self.patience {
                         return Err(Fault::Deaf);
                     }
                     number += 1;

@@ -80,11 +80,7 @@ impl Seat {
         }
         // It may be let in yet.
         self.hub.tell_cluster(Command::Leave { peer: self.peer, room: parts(pending.join).0 });
-        if let Some(cluster) = &self.hub.cluster
-            && state.is_empty()
-        {
-            cluster.is_empty_now();
-        }
+        self.hub.notice_the_last(&state);
         true
     }
 }
@@ -116,6 +112,11 @@ impl Hub {
         if !stopping || matches!(join, Join::Pair { .. }) {
             self.tell_cluster(Command::Leave { peer, room: parts(join).0 });
         }
+        self.notice_the_last(state);
+    }
+
+    /// The link that a server which stops still needs ends with the last client.
+    pub(super) fn notice_the_last(&self, state: &State) {
         if let Some(cluster) = &self.cluster
             && state.is_empty()
         {
