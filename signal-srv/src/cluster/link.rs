@@ -176,20 +176,11 @@ impl Link {
         session.run = run_id(&mut session.connection).await?;
         session.connection.subscribe(script::channel(self.node)).await?;
         let shared = Arc::clone(&self.queue.shared);
-        let (hub, shutdown) = (Arc::clone(&self.hub), self.shutdown.clone());
         tokio::select! {
             Err(fault) = session.hear(pushes) => Err(fault),
             ended = self.speak(&session) => ended,
             () = overflow.cancelled() => Err(Fault::Behind),
             () = shared.behind.notified() => Err(Fault::Behind),
-            () = drained(&hub, &shared, &shutdown) => {
-                // What the last clients left behind; nobody waits for more than one answer.
-                let mut commands = Vec::new();
-                while let Ok(command) = self.queue.receiver.try_recv() {
-                    commands.push(command);
-                }
-                session.carry_out(&mut commands, &shared).await.or(Ok(()))
-            }
         }
     }
 
@@ -224,6 +215,14 @@ impl Link {
             tokio::select! {
                 _ = self.queue.receiver.recv_many(&mut commands, BATCH) => {
                     session.carry_out(&mut commands, &shared).await?;
+                }
+                // Here, where nothing that was taken out of the queue is under way.
+                () = drained(&self.hub, &shared, &self.shutdown) => {
+                    // What the last clients left behind; nobody waits for more than one answer.
+                    while let Ok(command) = self.queue.receiver.try_recv() {
+                        commands.push(command);
+                    }
+                    return session.carry_out(&mut commands, &shared).await.or(Ok(()));
                 }
                 () = sleep_until(next_beat) => {
                     if session.heard.load(Ordering::Relaxed) >= unheard.0 {
