@@ -8,7 +8,7 @@ use std::io::IsTerminal;
 
 use serde::{Deserialize, Serialize};
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -35,6 +35,14 @@ pub enum LogError {
         /// What is wrong with it.
         source: ParseError,
     },
+    /// A word that is no level would be taken as the name of a module, and nothing else logged at all.
+    #[error("--log \"{filter}\": \"{word}\" is not a level: use error, warn, info, debug or trace, or MODULE=LEVEL")]
+    Level {
+        /// What was given.
+        filter: String,
+        /// The part of it.
+        word: String,
+    },
     /// There is one already in this process.
     #[error("the log is set up already")]
     Twice,
@@ -45,7 +53,7 @@ pub enum LogError {
 /// # Errors
 /// If `filter` is neither a level nor a filter.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
+    let filter = parse(filter)?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
@@ -60,6 +68,15 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
         .map_err(|_| LogError::Twice)
 }
 
+/// By module and level alone: filters on fields need regular expressions, a tenth of the program.
+fn parse(filter: &str) -> Result<Targets, LogError> {
+    let unknown = filter.split(',').find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
+    if let Some(word) = unknown {
+        return Err(LogError::Level { filter: filter.to_owned(), word: word.to_owned() });
+    }
+    filter.parse().map_err(|source| LogError::Filter { filter: filter.to_owned(), source })
+}
+
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     is_ours(metadata.target()) || *metadata.level() <= Level::WARN
 }
@@ -71,6 +88,18 @@ fn is_ours(target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_has_levels_for_all_or_for_a_module() {
+        assert!(parse("debug").expect("a level").would_enable("signal_srv::hub", &Level::DEBUG));
+        let filter = parse("warn,signal_srv::cluster=trace").expect("a filter");
+        assert!(filter.would_enable("signal_srv::cluster::link", &Level::TRACE));
+        assert!(!filter.would_enable("signal_srv::hub", &Level::INFO));
+        for (wrong, why) in [("loud", "\"loud\" is not a level"), ("info,", "\"\" is not a level"), ("hub=loud", "level")] {
+            let error = parse(wrong).expect_err(wrong).to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 
     #[test]
     fn only_our_own_crates_are_ours() {
