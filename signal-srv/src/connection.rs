@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use signal_proto::limits::MESSAGE_BYTES;
-use signal_proto::{ClientMessage, ErrorCode, Join, Role, ServerMessage, decode_client, encode_server};
+use signal_proto::{ClientMessage, ErrorCode, Join, PeerId, Role, ServerMessage, decode_client, encode_server};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -55,9 +55,9 @@ const WRITE_BUFFER_BYTES: usize = 8192;
 /// At most so many messages leave before the client is listened to again.
 const DELIVERY: usize = 32;
 
-/// Pings are sent at multiples of this: those of many connections together, so that a server with thousands that do nothing
-/// wakes up twenty times a second and not once for each of them.
-const PING_GRID: Duration = Duration::from_millis(50);
+/// Pings are sent at multiples of this: those of some connections together, so that a server with thousands that do nothing
+/// wakes up a hundred times a second and not once for each of them, and of few, since a signal may wait behind them.
+const PING_GRID: Duration = Duration::from_millis(10);
 
 /// Where the multiples begin.
 static PING_ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let limits = &self.context.settings.limits;
         let join_deadline = sleep_until(Instant::now() + limits.join);
         tokio::pin!(join_deadline);
-        let mut pings = interval_at(on_the_grid(Instant::now() + limits.ping), limits.ping);
+        let mut pings = interval_at(on_the_grid(Instant::now() + first_ping(seat.peer(), limits.ping)), limits.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let ended = self.inbox.ended();
         tokio::pin!(ended);
@@ -311,6 +311,13 @@ async fn in_time(
     }
 }
 
+/// How long until a client's first ping: as its random id has it, within the interval. Those who have come all at once, after
+/// a restart, would otherwise be pinged all at once for as long as they stay.
+fn first_ping(peer: PeerId, interval: Duration) -> Duration {
+    let [high, low, ..] = *peer.as_bytes();
+    interval * u32::from(u16::from_be_bytes([high, low])) / (1 << 16)
+}
+
 /// The first multiple of [`PING_GRID`] from then on.
 fn on_the_grid(instant: Instant) -> Instant {
     let into = instant.saturating_duration_since(*PING_ORIGIN).as_millis() % PING_GRID.as_millis();
@@ -380,6 +387,19 @@ impl End {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_pings_are_all_over_the_interval() {
+        let interval = Duration::from_secs(16);
+        let first = |high, low| {
+            let mut id = [0; 16];
+            (id[0], id[1]) = (high, low);
+            first_ping(PeerId::from_bytes(id), interval)
+        };
+        assert_eq!(first(0, 0), Duration::ZERO);
+        assert_eq!(first(0x40, 0), Duration::from_secs(4));
+        assert!((Duration::from_secs(15)..interval).contains(&first(0xff, 0xff)));
+    }
 
     #[test]
     fn every_refusal_has_its_close_code() {
