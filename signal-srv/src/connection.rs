@@ -56,8 +56,8 @@ const WRITE_BUFFER_BYTES: usize = 8192;
 const DELIVERY: usize = 32;
 
 /// Pings are sent at multiples of this: those of some connections together, so that a server with thousands that do nothing
-/// wakes up a hundred times a second and not once for each of them, and of few, since a signal may wait behind them.
-const PING_GRID: Duration = Duration::from_millis(10);
+/// wakes up twenty times a second and not once for each of them; of not too many, since a signal may wait behind them.
+const PING_GRID: Duration = Duration::from_millis(50);
 
 /// Where the multiples begin.
 static PING_ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -95,7 +95,9 @@ mod tests {
         let filter = parse("warn,signal_srv::cluster=trace").expect("a filter");
         assert!(filter.would_enable("signal_srv::cluster::link", &Level::TRACE));
         assert!(!filter.would_enable("signal_srv::hub", &Level::INFO));
-        for (wrong, why) in [("loud", "\"loud\" is not a level"), ("info,", "\"\" is not a level"), ("hub=loud", "level")] {
+        for (wrong, why) in
+            [("loud", "\"loud\" is not a level"), ("info,", "\"\" is not a level"), ("hub=loud", "level")]
+        {
             let error = parse(wrong).expect_err(wrong).to_string();
             assert!(error.contains(why), "{error}");
         }
