@@ -70,8 +70,9 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
 
 /// By module and level alone: filters on fields need regular expressions, a tenth of the program.
 fn parse(filter: &str) -> Result<Targets, LogError> {
-    let unknown = filter.split(',').find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
-    if let Some(word) = unknown {
+    // Nothing at all would be read as "error".
+    let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    if let Some(word) = filter.split(',').find(|part| !part.contains('=') && !is_level(part)) {
         return Err(LogError::Level { filter: filter.to_owned(), word: word.to_owned() });
     }
     filter.parse().map_err(|source| LogError::Filter { filter: filter.to_owned(), source })
