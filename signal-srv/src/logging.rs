@@ -68,7 +68,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
         .map_err(|_| LogError::Twice)
 }
 
-/// By module and level alone: filters on fields need regular expressions, a tenth of the program.
+/// By module and level alone: filters on fields need regular expressions, a fifteenth of the program.
 fn parse(filter: &str) -> Result<Targets, LogError> {
     // Nothing at all would be read as "error".
     let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
